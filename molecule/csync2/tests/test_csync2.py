@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two servers keep a directory identical; what breaks is reported, and mended by running again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from molecule.shared.scenario import Node, Scenario, wait_for
+
+Nodes = dict[str, Node]
+KEY = "/etc/csync2.key"
+WEB = {"name": "web", "include": ["/srv/web"]}
+
+
+def synchronise(node: Node) -> subprocess.CompletedProcess[str]:
+    """Let a member send what has changed, as its timer does."""
+    return node.run("systemctl", "start", "csync2-sync.service")
+
+
+def test_files_that_were_there_are_on_both(nodes: Nodes) -> None:
+    """What each server had before, and what both had, is on both, with mode and owner."""
+    for name in ("n1", "n2", "both"):
+        contents = {node.read(f"/srv/web/{name}") for node in nodes.values()}
+        assert len(contents) == 1 and None not in contents, name
+    for node in nodes.values():
+        assert node.out("stat", "-c", "%a %U", "/srv/web/both").split() == ["640", "root"]
+
+
+def test_key_is_one_and_closed(nodes: Nodes) -> None:
+    """All members have the same strong key, which only root reads; each has a private key of its own."""
+    keys = {node.read(KEY) for node in nodes.values()}
+    assert len(keys) == 1 and len(str(keys.pop()).strip()) == 64
+    private = {node.out("sha256sum", "/etc/csync2_ssl_key.pem") for node in nodes.values()}
+    assert len(private) == len(nodes)
+    for node in nodes.values():
+        for path in (KEY, "/etc/csync2_ssl_key.pem"):
+            assert node.out("stat", "-c", "%a %U:%G", path).strip() == "600 root:root"
+
+
+def test_timers_take_turns(nodes: Nodes) -> None:
+    """The members' next runs are not at the same moment."""
+    nexts = [node.out("systemctl", "show", "-P", "NextElapseUSecRealtime", "csync2-sync.timer") for node in nodes.values()]
+    assert len(set(nexts)) == len(nodes), nexts
+
+
+@pytest.mark.parametrize(("source", "target"), [("n1", "n2"), ("n2", "n1")])
+def test_change_and_deletion_travel(nodes: Nodes, source: str, target: str) -> None:
+    """A new file with an odd name arrives both ways, and its deletion too."""
+    path = f"/srv/web/from {source} \"quoted\" ü\nsecond line"
+    nodes[source].write(path, source)
+    assert synchronise(nodes[source]).returncode == 0
+    assert nodes[target].read(path) == source
+    nodes[source].out("rm", path)
+    assert synchronise(nodes[source]).returncode == 0
+    assert nodes[target].read(path) is None
+
+
+def test_excluded_files_stay(nodes: Nodes) -> None:
+    """What the group excludes is not sent."""
+    nodes["n1"].write("/srv/web/draft~", "x")
+    assert synchronise(nodes["n1"]).returncode == 0
+    assert nodes["n2"].read("/srv/web/draft~") is None
+
+
+def test_timer_synchronises_by_itself(nodes: Nodes) -> None:
+    """Nobody has to start anything: a change arrives within the interval."""
+    nodes["n1"].write("/srv/web/by-timer", "tick")
+    wait_for(lambda: nodes["n2"].read("/srv/web/by-timer") == "tick", "the timer's run", limit=130)
+
+
+def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: Nodes) -> None:
+    """A file changed on both sides is never overwritten silently: the run names it; a declared winner decides."""
+    for node in nodes.values():
+        node.out("systemctl", "stop", "csync2-sync.timer")
+        node.write("/srv/web/contested", f"version of {node.name}, which differs in length{'!' * int(node.name[1:])}\n")
+    for node in nodes.values():
+        node.out("csync2", "-N", node.name, "-cr", "/")
+    complaint = scenario.play().complaint()
+    assert "/srv/web/contested to n2 (conflict" in complaint, complaint
+    assert "version of n1" in str(nodes["n1"].read("/srv/web/contested"))
+    assert "version of n2" in str(nodes["n2"].read("/srv/web/contested"))
+    scenario.play(variables={"csync2_winner": "n2"}).check()
+    for node in nodes.values():
+        assert "version of n2" in str(node.read("/srv/web/contested"))
+    assert scenario.play().check().changed == set()
+
+
+def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes) -> None:
+    """While a member is dead the run says which; changes reach it when it is back, without any help."""
+    nodes["n2"].engine("kill")
+    try:
+        nodes["n1"].write("/srv/web/meanwhile", "written while n2 was dead")
+        assert synchronise(nodes["n1"]).returncode != 0
+        assert "n2" in scenario.play().complaint()
+    finally:
+        nodes["n2"].engine("start")
+    wait_for(lambda: nodes["n2"].run("systemctl", "is-active", "csync2.socket").stdout.strip() == "active", "n2", 60)
+    assert synchronise(nodes["n1"]).returncode == 0
+    assert nodes["n2"].read("/srv/web/meanwhile") == "written while n2 was dead"
+
+
+def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -> None:
+    """A run that is limited to one member still writes the configuration of all, and asks all."""
+    nodes["n2"].write("/etc/csync2.cfg", "# lost\n")
+    run = scenario.play("converge.yml", "--limit", "n2").check()
+    assert run.changed == {("n2", "clusterkit.middleware.csync2 : Write the configuration")}
+    config = str(nodes["n2"].read("/etc/csync2.cfg"))
+    assert "host n1;" in config and "host n2;" in config
+    assert run.facts["n2"]["csync2_verification"]["members_seen"] == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"csync2_groups": [{"name": "web", "include": ["srv/web"]}]}, "csync2_groups[0].include is 'srv/web'"),
+        ({"csync2_groups": [{**WEB, "hosts": ["n1", "n3"]}]}, "csync2_groups[0].hosts has 'n3', which is no member"),
+        ({"csync2_groups": [{**WEB, "hosts": ["n1"]}]}, "has 1 host (n1): two at least make a cluster"),
+        ({"csync2_groups": []}, "csync2_groups is empty"),
+        ({"csync2_winner": "n9"}, "csync2_winner is n9, which is no member"),
+        ({"csync2_interval_minutes": 7}, "csync2_interval_minutes is 7"),
+        ({"csync2_members_group": "nobody"}, "csync2_members_group is nobody"),
+        ({"csync2_groups": [{"name": "web", "include": ["/bin"]}]}, "leads through a symbolic link"),
+    ],
+)
+def test_bad_input_is_refused_before_a_change(
+    scenario: Scenario, variables: dict[str, object], said: str
+) -> None:
+    """One clear error that names the variable and the value, and nothing changed."""
+    run = scenario.play(variables=variables)
+    assert said in run.complaint()
+    assert run.changed == set()
+
+
+def test_two_keys_are_refused_until_one_is_named(scenario: Scenario, nodes: Nodes) -> None:
+    """Different keys stop the run before a change, without being shown; the authority's key then goes to all."""
+    other = "k" * 64
+    right = nodes["n1"].read(KEY)
+    nodes["n2"].write(KEY, other + "\n")
+    run = scenario.play("converge.yml", "-vvv")
+    assert "csync2_key_authority" in run.complaint() and run.changed == set()
+    assert other not in run.output and str(right).strip() not in run.output
+    scenario.play(variables={"csync2_key_authority": "n1"}).check()
+    assert nodes["n2"].read(KEY) == right
+
+
+def test_malformed_key_is_refused(scenario: Scenario, nodes: Nodes) -> None:
+    """A key that csync2 could not use stops the run before a change, without being shown."""
+    right = str(nodes["n1"].read(KEY))
+    nodes["n2"].write(KEY, "too short but secret\n")
+    try:
+        run = scenario.play("converge.yml", "-vvv")
+        assert "The key on n2 is malformed" in run.complaint() and run.changed == set()
+        assert "too short but secret" not in run.output
+    finally:
+        nodes["n2"].write(KEY, right)
+
+
+def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
+    """A run from nothing is killed at five moments; the last, undisturbed one ends in a verified cluster."""
+    for node in nodes.values():
+        node.out("systemctl", "disable", "--now", "csync2-sync.timer", "csync2.socket")
+        node.out("sh", "-c", "rm -rf /etc/csync2* /var/lib/csync2/* /etc/systemd/system/csync2*")
+    for seconds in (3.0, 4.0, 5.0, 6.0, 7.0):
+        process = subprocess.Popen(
+            scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        end = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        if process.poll() is None:
+            # The whole group: what runs on the node loses its connection, as with a lost control node
+            subprocess.run(["kill", f"-{signal.SIGKILL.value}", "--", f"-{process.pid}"], check=True)
+            process.wait(timeout=30)
+    scenario.play().check()
+    assert scenario.play().check().changed == set()
+    assert len({node.read(KEY) for node in nodes.values()}) == 1
+
+
+def test_export_gives_back_the_variables(scenario: Scenario) -> None:
+    """What runs can be had in the role's own variables."""
+    exported = scenario.play("export.yml").check().facts["n1"]["csync2_exported"]
+    (group,) = exported["csync2_groups"]
+    assert (group["name"], group["include"], group["hosts"]) == ("web", ["/srv/web"], ["n1", "n2"])
+
+
+def test_removed_member_keeps_its_files_only(scenario: Scenario, nodes: Nodes) -> None:
+    """After leaving, no unit, key, configuration, database or package is left, and the files are; twice changes nothing."""
+    assert scenario.play("remove.yml").check().changed
+    node = nodes["n2"]
+    for path in (KEY, "/etc/csync2.cfg", "/etc/csync2_ssl_key.pem", "/var/lib/csync2/n2.db3"):
+        assert node.run("test", "-e", path).returncode != 0, path
+    assert "csync2" not in node.run("systemctl", "list-unit-files", "csync2*", "--no-legend").stdout
+    assert node.read("/srv/web/both") == "both\n"
+    assert scenario.play("remove.yml").check().changed == set()
+    scenario.play().check()

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scenario from its tests' point of view: its playbooks, what they changed, and its nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+
+from lab.nodes import Laboratory
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+Value = TypeVar("Value")
+
+
+@dataclass
+class Run:
+    """One run of ansible-playbook: what it changed, as (host, task), what failed, and the facts that it left."""
+
+    rc: int
+    output: str
+    changed: set[tuple[str, str]] = field(default_factory=set)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def check(self) -> Run:
+        """Assert that nothing failed, and return the run."""
+        assert self.rc == 0, f"ansible-playbook ended with {self.rc}: {self.failed or self.output[-2000:]}"
+        return self
+
+    def complaint(self) -> str:
+        """Return the messages of all that failed, in one text."""
+        assert self.rc != 0, "the run was expected to refuse, and did not"
+        return " ".join(self.failed.values()) or self.output
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as the machine that it stands for: it can be asked, killed, paused, and it comes back."""
+
+    name: str
+    container: str
+
+    def run(self, *argv: str, limit: float = 60, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as root on the node."""
+        interactive = ["-i"] if stdin is not None else []
+        return subprocess.run(
+            ["docker", "exec", *interactive, self.container, *argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+        )
+
+    def out(self, *argv: str, limit: float = 60, stdin: str | None = None) -> str:
+        """Run a command that has to succeed, and return what it printed."""
+        done = self.run(*argv, limit=limit, stdin=stdin)
+        assert done.returncode == 0, f"{self.name}: {' '.join(argv)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file on the node, in place."""
+        self.out("sh", "-c", 'cat > "$1"', "sh", path, stdin=content)
+
+    def read(self, path: str) -> str | None:
+        """Return a file's content, None where there is none."""
+        done = self.run("cat", path)
+        return done.stdout if done.returncode == 0 else None
+
+    def engine(self, verb: str) -> None:
+        """Let the container engine act on the node: kill, start, pause, unpause."""
+        subprocess.run(["docker", verb, self.container], check=True, capture_output=True, timeout=60)
+
+
+class Scenario:
+    """The scenario that molecule runs."""
+
+    def __init__(self, name: str, directory: pathlib.Path, inventory: str) -> None:
+        self.name = name
+        self.directory = directory
+        self.inventory = inventory
+
+    @classmethod
+    def from_environment(cls) -> Scenario:
+        """Return the scenario that molecule's environment names."""
+        directory = pathlib.Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+        return cls(os.environ["MOLECULE_SCENARIO_NAME"], directory, os.environ["MOLECULE_INVENTORY_FILE"])
+
+    def nodes(self) -> dict[str, Node]:
+        """Return the nodes by name, as the scenario's molecule.yml names them."""
+        config = yaml.safe_load((self.directory / "molecule.yml").read_text(encoding="utf-8"))
+        laboratory = Laboratory(self.name)
+        return {one["name"]: Node(one["name"], laboratory.container(one["name"])) for one in config["platforms"]}
+
+    def argv(self, playbook: str | pathlib.Path, *options: str) -> list[str]:
+        """Return the command line that runs a playbook of the scenario, or one by its collection name."""
+        path = str(playbook) if "." in str(playbook) and "/" in str(playbook) else str(self.directory / str(playbook))
+        if str(playbook).startswith("clusterkit.middleware."):
+            path = str(playbook)
+        return ["ansible-playbook", "-i", self.inventory, path, *options]
+
+    def play(
+        self,
+        playbook: str | pathlib.Path = "converge.yml",
+        *options: str,
+        variables: dict[str, Any] | None = None,
+        limit: float = 300,
+    ) -> Run:
+        """Run a playbook and return what it changed. `limit` is in seconds."""
+        more = ["-e", json.dumps(variables)] if variables else []
+        environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORCE_COLOR": "0"}
+        done = subprocess.run(
+            self.argv(playbook, *options, *more),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+            cwd=ROOT,
+        )
+        return self._read(done)
+
+    def _read(self, done: subprocess.CompletedProcess[str]) -> Run:
+        run = Run(done.returncode, done.stdout + done.stderr)
+        start = done.stdout.find("{\n")
+        if start < 0:
+            return run
+        document = json.loads(done.stdout[start:])
+        for play in document["plays"]:
+            for task in play["tasks"]:
+                for host, result in task["hosts"].items():
+                    key = (host, task["task"]["name"])
+                    if result.get("changed"):
+                        run.changed.add(key)
+                    if result.get("failed") or result.get("unreachable"):
+                        run.failed[key] = str(result.get("msg", result))
+                    run.facts.setdefault(host, {}).update(result.get("ansible_facts") or {})
+        return run
+
+
+def wait_for(question: Callable[[], Value], what: str, limit: float) -> Value:
+    """Ask until the answer is true, at most `limit` seconds; return the answer. Fails with what was waited for."""
+    end = time.monotonic() + limit
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"waited {limit:.0f} s for {what}"
+        time.sleep(0.05)
+
+

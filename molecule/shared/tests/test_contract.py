@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every scenario has to show after it has converged, whatever its product: it runs before the scenario's own tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from molecule.shared.scenario import Scenario
+from tests.verify_document import load_and_validate
+
+
+def test_check_mode_finds_nothing_to_change(scenario: Scenario) -> None:
+    """Check mode on a converged cluster reports no change."""
+    assert scenario.play("converge.yml", "--check").check().changed == set()
+
+
+def test_the_cluster_was_asked(scenario: Scenario) -> None:
+    """A run leaves a verification in the common schema, and it says that the cluster is whole."""
+    facts = scenario.play("converge.yml").check().facts
+    documents = [value for host in facts.values() for name, value in host.items() if name.endswith("_verification")]
+    assert documents, "the play left no fact that ends in _verification"
+    for document in documents:
+        load_and_validate(document)
+        assert document["ok"], document
+        assert document["members_seen"] == document["members_expected"]
+
+
+def test_check_mode_tells_exactly_what_a_run_changes(scenario: Scenario) -> None:
+    """After changes by hand, the tasks that check mode reports are the tasks that the run changes; then none are left."""
+    if not (scenario.directory / "drift.yml").exists():
+        pytest.fail("the scenario has no drift.yml that changes things by hand on one node")
+    assert scenario.play("drift.yml").check().changed
+    predicted = scenario.play("converge.yml", "--check", "--diff").check().changed
+    changed = scenario.play("converge.yml").check().changed
+    assert changed, "the drift was not noticed"
+    assert predicted == changed
+    assert scenario.play("converge.yml").check().changed == set()

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions about the host itself that preflights and verifications of several roles ask."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pathlib
+import socket
+from typing import Iterable, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+
+_LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp
+
+
+def addresses(name: str) -> list[str]:
+    """Return the addresses that a name resolves to on this host, empty when it does not."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return sorted({str(entry[4][0]) for entry in found})
+
+
+def port_holder(port: int, expected: Sequence[str]) -> str:
+    """Return the name of the program that listens on a TCP port, empty when none does or it is one of `expected`."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for link in glob.iglob("/proc/[0-9]*/fd/*") if inodes else ():  # noqa: PTH207  # lazily, and it ends at the first
+        try:
+            if os.readlink(link) in inodes:  # thousands of links: no object for each
+                process = pathlib.Path(link).parent.parent
+                name = (process / "comm").read_text(encoding="utf-8").strip()
+                return "" if name in expected else f"{name} (process {process.name})"
+        except OSError:
+            continue
+    return ""
+
+
+def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
+    """Return, for each path that leads through a symbolic link, where it really leads."""
+    found = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        if real != path.rstrip("/"):
+            found[path] = real
+    return found
+
+
+def unit_states(units: Sequence[str], runner: Runner) -> dict[str, str]:
+    """Return the state of each systemd unit as `systemctl is-active` tells it."""
+    if not units:
+        return {}
+    said = runner.run(["systemctl", "is-active", *units], limit=10, accept=None).stdout.splitlines()
+    return dict(zip(units, said))

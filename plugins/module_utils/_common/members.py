@@ -1,0 +1,80 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who the members of a cluster are: always from the inventory, never from the hosts that a play happens to run on.
+
+`--limit`, `serial` and unreachable hosts must not shrink a cluster's configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+
+
+def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str) -> list[dict[str, str]]:
+    """Return the members in the inventory's order, each with `host`, `name` and `address`.
+
+    `name` is the host's `<role>_name`, else its name in the inventory; `address` is its `<role>_address`, else the
+    address of its default route. Raises ClusterkitError for a member without an address and for two of one name.
+    """
+    members = []
+    for host in hosts:
+        address = _address(hostvars[host], role)
+        if not address:
+            raise ClusterkitError(
+                f"no address is known of {host}: set {role}_address for it in the inventory, or gather its facts"
+            )
+        members.append({"host": host, "name": str(hostvars[host].get(f"{role}_name", host)), "address": address})
+    for key, what in (("name", f"{role}_name"), ("address", f"{role}_address")):
+        seen: dict[str, str] = {}
+        for member in members:
+            other = seen.setdefault(member[key].lower(), member["host"])
+            if other != member["host"]:
+                raise ClusterkitError(f"{what} is {member[key]} for both {other} and {member['host']}: each needs its own")
+    return members
+
+
+def members_without_address(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str) -> list[str]:
+    """Return the hosts whose address has still to be asked of them."""
+    return [host for host in hosts if not _address(hostvars[host], role)]
+
+
+def _address(variables: Mapping[str, Any], role: str) -> str:
+    given = variables.get(f"{role}_address")
+    if given:
+        return str(given)
+    facts = variables.get("ansible_facts") or {}
+    for family in ("default_ipv4", "default_ipv6"):
+        found = (facts.get(family) or {}).get("address") or (variables.get(f"ansible_{family}") or {}).get("address")
+        if found:
+            return str(found)
+    return ""
+
+
+def members_without_result(
+    hostvars: Mapping[str, Any], members: Iterable[Mapping[str, str]], registered: str
+) -> list[dict[str, str]]:
+    """Return the members that are not in this run: those whose variables hold no result of that name."""
+    return [dict(member) for member in members if registered not in hostvars[member["host"]]]
+
+
+def cluster_results(
+    hostvars: Mapping[str, Any],
+    members: Iterable[Mapping[str, str]],
+    registered: str,
+    elsewhere: Mapping[str, Any] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return what a task registered for every member, by host.
+
+    For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each.
+    A member that neither has is left out.
+    """
+    others = {one["item"]["host"]: one for one in (elsewhere or {}).get("results", []) if "item" in one}
+    results: dict[str, dict[str, Any]] = {}
+    for member in members:
+        found = hostvars[member["host"]].get(registered) or others.get(member["host"])
+        if found:
+            results[member["host"]] = dict(found)
+    return results

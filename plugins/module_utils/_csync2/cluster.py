@@ -1,0 +1,142 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judging several csync2 members together, from what the csync2_info module found on each."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
+
+Found = Mapping[str, Mapping[str, Any]]
+Members = Sequence[Mapping[str, str]]
+
+
+def problems(
+    found: Found,
+    members: Members,
+    manage_hosts: bool = False,
+    key_given: bool = False,
+    key_authority: str = "",
+) -> list[str]:
+    """Return, before anything is changed, why these members cannot become a cluster; empty when they can."""
+    out = []
+    for member in members:
+        info = found.get(member["host"])
+        if not info:
+            out.append(f"{member['host']} could not be asked: it has to be reachable, also when --limit leaves it out.")
+            continue
+        out += _problems_of(member["host"], info, members, manage_hosts)
+    out += _keys(found, key_given, key_authority)
+    versions = {str(info["version"]): host for host, info in found.items() if info.get("installed")}
+    if len(versions) > 1:
+        listed = ", ".join(f"{version} on {host}" for version, host in sorted(versions.items()))
+        out.append(f"The members have different versions of csync2 ({listed}): bring them to one version first.")
+    return out
+
+
+def _problems_of(host: str, info: Mapping[str, Any], members: Members, manage_hosts: bool) -> list[str]:
+    out = []
+    if not manage_hosts:
+        for member in members:
+            answers = info.get("resolved", {}).get(member["name"], [])
+            # A member may know itself by a loopback address, as Debian's installer writes it; peers may not
+            if member["host"] != host and member["address"] not in answers:
+                told = ", ".join(answers) or "nothing"
+                out.append(
+                    f"On {host} the name {member['name']} resolves to {told}, not to {member['address']}: mend the name "
+                    f"service, set csync2_address, or let the role write the hosts file (csync2_manage_hosts: true)."
+                )
+    if info.get("port_holder"):
+        out.append(f"On {host} port 30865 is taken by {info['port_holder']}: it is the port of csync2's listener.")
+    for path, target in info.get("symbolic_links", {}).items():
+        out.append(f"On {host} {path} leads through a symbolic link, which csync2 does not follow: write {target}.")
+    return out
+
+
+def _keys(found: Found, key_given: bool, key_authority: str) -> list[str]:
+    out = []
+    for host, info in found.items():
+        error = info.get("key", {}).get("error")
+        if error and not key_given and host != key_authority:
+            out.append(f"The key on {host} is malformed ({error}): mend or remove it, or give csync2_key.")
+    keys: dict[str, list[str]] = {}
+    for host, info in found.items():
+        if info.get("key", {}).get("fingerprint"):
+            keys.setdefault(info["key"]["fingerprint"], []).append(host)
+    if len(keys) > 1 and not key_given and not key_authority:
+        listed = "; ".join(f"{fingerprint} on {', '.join(hosts)}" for fingerprint, hosts in sorted(keys.items()))
+        out.append(
+            f"The members have different keys ({listed}): name the host whose key is right in csync2_key_authority, "
+            f"or give csync2_key."
+        )
+    if key_authority and not key_given and not found.get(key_authority, {}).get("key", {}).get("fingerprint"):
+        out.append(f"csync2_key_authority is {key_authority}, which has no key: name a member that has one.")
+    return out
+
+
+def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]:
+    """Return the verification of a cluster, in the schema that all roles share (docs/verify.schema.json)."""
+    document = Verification("csync2", cluster, [member["name"] for member in members])
+    for member in members:
+        info = found.get(member["host"])
+        name = member["name"]
+        if not info:
+            document.check("answers", False, f"{name} could not be asked", name)
+            continue
+        document.seen(name)
+        _verify_member(document, name, info, members)
+    first = next((member for member in members if member["host"] in found), None)
+    if first:
+        for member in members:
+            if member is not first and member["host"] in found:
+                _compare(document, first["name"], found[first["host"]], member["name"], found[member["host"]])
+    return document.result()
+
+
+def _verify_member(document: Verification, name: str, info: Mapping[str, Any], members: Members) -> None:
+    error = info.get("config_error") or ""
+    document.check("configuration", bool(info.get("config")) and not error, error or "is read without an error", name)
+    expected = sorted(member["name"].lower() for member in members if member["name"] != name)
+    peers = sorted(info.get("peers", []))
+    stray = [peer for peer in peers if peer not in expected and "." in peer]
+    document.check("peers", bool(peers), f"{name} has the peers {', '.join(peers) or 'none'}{_stray(stray)}", name)
+    for unit, state in sorted(info.get("units", {}).items()):
+        document.check("unit", state == "active", f"{unit} on {name} is {state}", name)
+    for peer, failure in sorted(info.get("reachability", {}).items()):
+        document.check("reachability", not failure, f"{name} → {peer}: {failure or 'answers'}", name)
+    dirty = info.get("dirty", [])
+    unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
+    more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+    document.check("sent", not dirty, f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all", name)
+
+
+def _stray(stray: list[str]) -> str:
+    return f" (of which by interface: {', '.join(stray)})" if stray else ""
+
+
+def _compare(
+    document: Verification, first: str, one: Mapping[str, Any], second: str, other: Mapping[str, Any]
+) -> None:
+    keys = [info.get("key", {}).get("fingerprint", "") for info in (one, other)]
+    document.check("key", keys[0] == keys[1] and bool(keys[0]), f"key {keys[0]} on {first}, {keys[1]} on {second}", second)
+    same = one.get("config") == other.get("config")
+    document.check("same configuration", same, f"{'equal' if same else 'different'} on {first} and {second}", second)
+    mine, theirs = one.get("manifest", {}), other.get("manifest", {})
+    for group in sorted(set(mine) & set(theirs)):
+        equal = mine[group]["digest"] == theirs[group]["digest"]
+        if equal:
+            evidence = f"{group}: {mine[group]['count']} files with equal content, mode and owner on {first} and {second}"
+        else:
+            evidence = f"{group}: {first} and {second} differ in {_differing(mine[group], theirs[group])}"
+        document.check("files", equal, evidence, second)
+
+
+def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Name the first files that differ, where both manifests came with their entries."""
+    one, other = mine.get("entries"), theirs.get("entries")
+    if one is None or other is None:
+        return f"their files ({mine.get('count', 0)} against {theirs.get('count', 0)})"
+    paths = sorted(path for path in set(one) | set(other) if one.get(path) != other.get(path))
+    return f"{len(paths)} files: {', '.join(paths[:5])}{', …' if len(paths) > 5 else ''}"

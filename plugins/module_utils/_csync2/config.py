@@ -1,0 +1,625 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration of csync2 as data: read, written, and judged.
+
+The grammar is that of csync2 2.0 (upstream's cfgfile_scanner.l and cfgfile_parser.y); which files a group includes
+follows match_pattern_list() in upstream's groups.c.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Iterator, Pattern, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+
+#: What csync2 does with a file that was changed on both sides (set_auto() upstream).
+AUTO_METHODS = ("none", "first", "younger", "older", "bigger", "smaller", "left", "right")
+#: File properties that csync2 can be told not to compare (new_ignore() upstream).
+IGNORABLE = ("uid", "gid", "mod")
+KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE = "include", "exclude", "compare"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./%*?~+,=\[\]!^-]+\Z")
+_KEYWORDS = frozenset(
+    "group host exclude include compare key auto action pattern exec logfile do-local do-local-only prefix on "
+    "nossl ignore database tempdir lock-timeout backup-directory backup-generations config".split()
+)
+_TOKEN = re.compile(r'[ \t\r\n]+|\#[^\n]*|"(?P<quoted>[^"]*)"|(?P<mark>[{}();:@])|(?P<word>[^ \t\r\n;:{}()@\#"]+)')
+
+
+@dataclass
+class Host:
+    """A host of a group; `interface` is the name its peers connect to, where that is another one."""
+
+    name: str
+    interface: str = ""
+    slave: bool = False
+
+    @property
+    def peer(self) -> str:
+        """Return the name under which csync2 knows the host as a peer: its interface, if it has one."""
+        return (self.interface or self.name).lower()
+
+
+@dataclass
+class Action:
+    """Commands that run after files that match a pattern arrived (or, with do_local, were sent)."""
+
+    patterns: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    logfile: str = ""
+    do_local: bool = False
+    do_local_only: bool = False
+
+
+@dataclass
+class Group:
+    """Hosts that keep the files named by the patterns equal. `patterns` are (kind, text), in the file's order."""
+
+    name: str = ""
+    hosts: list[Host] = field(default_factory=list)
+    key: str = ""
+    patterns: list[tuple[str, str]] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    backup_directory: str = ""
+    backup_generations: int | None = None
+    auto: str = ""
+
+
+@dataclass
+class Config:
+    """A whole configuration file."""
+
+    groups: list[Group] = field(default_factory=list)
+    prefixes: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
+    nossl: list[tuple[str, str]] = field(default_factory=list)
+    ignore: list[str] = field(default_factory=list)
+    database: str = ""
+    tempdir: str = ""
+    lock_timeout: int | None = None
+
+    def groups_of(self, name: str) -> list[Group]:
+        """Return the groups that have the host `name` (csync2 compares names in lower case)."""
+        return [group for group in self.groups if any(host.name.lower() == name.lower() for host in group.hosts)]
+
+    def peers_of(self, name: str) -> list[str]:
+        """Return the peers of the host `name`, each once, in the file's order."""
+        peers: list[str] = []
+        for group in self.groups_of(name):
+            peers += [host.peer for host in group.hosts if host.name.lower() != name.lower() and host.peer not in peers]
+        return peers
+
+
+def parse(text: str) -> Config:
+    """Read a configuration file's text.
+
+    Raises ClusterkitError with the line number for what csync2 would refuse as a syntax error.
+    """
+    return _Parser(text).config()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.tokens = list(_scan(text))
+        self.at = 0
+
+    def config(self) -> Config:
+        config = Config()
+        while self.at < len(self.tokens):
+            word = self._word("group, prefix, nossl, ignore, database, tempdir or lock-timeout")
+            if word == "group":
+                config.groups.append(self._group(len(config.groups) + 1))
+            elif word == "prefix":
+                config.prefixes.append(self._prefix())
+            elif word == "nossl":
+                config.nossl.append((self._string("a host pattern"), self._string("a host pattern")))
+                self._mark(";")
+            elif word == "ignore":
+                config.ignore += self._strings()
+            elif word == "database":
+                config.database = self._single()
+            elif word == "tempdir":
+                config.tempdir = self._single()
+            elif word == "lock-timeout":
+                config.lock_timeout = self._number()
+            else:
+                raise self._error(f"'{word}'", "group, prefix, nossl, ignore, database, tempdir or lock-timeout")
+        return config
+
+    def _group(self, number: int) -> Group:
+        # Nameless groups are called group_1, group_2, … by csync2; the name stays empty here, as in the file.
+        group = Group(name="" if self._peek() == "{" else self._string("a group's name"))
+        self._mark("{")
+        single = {"key": "key", "auto": "auto", "backup-directory": "backup_directory"}
+        while self._peek() != "}":
+            word = self._word("a statement of a group")
+            if word == "host":
+                group.hosts += self._hosts()
+            elif word in (KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE):
+                group.patterns += [(word, text) for text in self._strings()]
+            elif word in single:
+                setattr(group, single[word], self._single())
+            elif word == "backup-generations":
+                group.backup_generations = self._number()
+            elif word == "action":
+                group.actions.append(self._action())
+            else:
+                raise self._error(f"'{word}'", f"a statement of group {group.name or number}")
+        self._mark("}")
+        return group
+
+    def _hosts(self) -> list[Host]:
+        hosts: list[Host] = []
+        slave = False
+        while self._peek() != ";":
+            if self._peek() in ("(", ")"):
+                slave = self._take()[0] == "("
+                continue
+            host = Host(self._string("a host's name"), slave=slave)
+            if self._peek() == "@":
+                self._take()
+                host.interface = self._string("an interface's name")
+            hosts.append(host)
+        self._mark(";")
+        return hosts
+
+    def _action(self) -> Action:
+        action = Action()
+        self._mark("{")
+        while self._peek() != "}":
+            word = self._word("a statement of an action")
+            if word == "pattern":
+                action.patterns += self._strings()
+            elif word == "exec":
+                action.commands += self._strings()
+            elif word == "logfile":
+                action.logfile = self._single()
+            elif word in ("do-local", "do-local-only"):
+                action.do_local = True
+                action.do_local_only = action.do_local_only or word == "do-local-only"
+                self._mark(";")
+            else:
+                raise self._error(f"'{word}'", "pattern, exec, logfile, do-local or do-local-only")
+        self._mark("}")
+        return action
+
+    def _prefix(self) -> tuple[str, list[tuple[str, str]]]:
+        name = self._string("a prefix's name")
+        entries = []
+        self._mark("{")
+        while self._peek() != "}":
+            if self._word("on") != "on":
+                raise self._error("something else", "on PATTERN: PATH;")
+            pattern = self._string("a host pattern")
+            self._mark(":")
+            entries.append((pattern, self._single()))
+        self._mark("}")
+        return name, entries
+
+    def _strings(self) -> list[str]:
+        strings = []
+        while self._peek() != ";":
+            strings.append(self._string("a string"))
+        self._mark(";")
+        return strings
+
+    def _single(self) -> str:
+        text = self._string("one string")
+        self._mark(";")
+        return text
+
+    def _number(self) -> int:
+        text = self._single()
+        if not text.isdigit():
+            raise self._error(f"'{text}'", "a number")
+        return int(text)
+
+    def _peek(self) -> str:
+        """Return the next token if it is a mark, else an empty string."""
+        if self.at >= len(self.tokens):
+            raise self._error("the end of the file", "';' or '}'")
+        text, kind, _line = self.tokens[self.at]
+        return text if kind == "mark" else ""
+
+    def _take(self) -> tuple[str, str]:
+        if self.at >= len(self.tokens):
+            raise self._error("the end of the file", "more")
+        text, kind, _line = self.tokens[self.at]
+        self.at += 1
+        return text, kind
+
+    def _word(self, wanted: str) -> str:
+        text, kind = self._take()
+        if kind != "word":
+            raise self._error(f"'{text}'", wanted)
+        return text
+
+    def _string(self, wanted: str) -> str:
+        text, kind = self._take()
+        if kind == "mark" or (kind == "word" and text in _KEYWORDS):
+            raise self._error(f"'{text}'", wanted)
+        return text
+
+    def _mark(self, mark: str) -> None:
+        text, kind = self._take()
+        if kind != "mark" or text != mark:
+            raise self._error(f"'{text}'", f"'{mark}'")
+
+    def _error(self, found: str, wanted: str) -> ClusterkitError:
+        line = self.tokens[min(self.at, len(self.tokens)) - 1][2] if self.tokens else 1
+        return ClusterkitError(f"csync2's configuration, line {line}: found {found}, expected {wanted}")
+
+
+def _scan(text: str) -> Iterator[tuple[str, str, int]]:
+    position, line = 0, 1
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if not found:
+            raise ClusterkitError(f"csync2's configuration, line {line}: found an unclosed quotation mark")
+        kind = found.lastgroup
+        if kind:
+            yield found.group(kind), kind, line
+        line += found.group().count("\n")
+        position = found.end()
+
+
+def render(config: Config) -> str:
+    """Return the configuration file's text; `parse` of it gives the same configuration.
+
+    Raises ClusterkitError for a string that the format cannot hold.
+    """
+    lines: list[str] = []
+    for pattern_from, pattern_to in config.nossl:
+        lines.append(f"nossl {_quote(pattern_from)} {_quote(pattern_to)};")
+    if config.ignore:
+        lines.append(f"ignore {' '.join(_quote(name) for name in config.ignore)};")
+    for word, value in (("database", config.database), ("tempdir", config.tempdir)):
+        if value:
+            lines.append(f"{word} {_quote(value)};")
+    if config.lock_timeout is not None:
+        lines.append(f"lock-timeout {config.lock_timeout};")
+    for name, entries in config.prefixes:
+        lines += ["", f"prefix {_quote(name)}", "{"]
+        lines += [f"    on {_quote(pattern)}: {_quote(path)};" for pattern, path in entries]
+        lines.append("}")
+    for group in config.groups:
+        lines += ["", *_render_group(group)]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _render_group(group: Group) -> Iterator[str]:
+    yield f"group {_quote(group.name)}" if group.name else "group"
+    yield "{"
+    for host in group.hosts:
+        name = _quote(host.name) + (f"@{_quote(host.interface)}" if host.interface else "")
+        yield f"    host ({name});" if host.slave else f"    host {name};"
+    if group.key:
+        yield f"    key {_quote(group.key)};"
+    for kind, text in group.patterns:
+        yield f"    {kind} {_quote(text)};"
+    for action in group.actions:
+        yield "    action"
+        yield "    {"
+        for pattern in action.patterns:
+            yield f"        pattern {_quote(pattern)};"
+        for command in action.commands:
+            yield f'        exec {_quote(command, always=True)};'
+        if action.logfile:
+            yield f"        logfile {_quote(action.logfile)};"
+        if action.do_local_only:
+            yield "        do-local-only;"
+        elif action.do_local:
+            yield "        do-local;"
+        yield "    }"
+    if group.backup_directory:
+        yield f"    backup-directory {_quote(group.backup_directory)};"
+    if group.backup_generations is not None:
+        yield f"    backup-generations {group.backup_generations};"
+    if group.auto:
+        yield f"    auto {group.auto};"
+    yield "}"
+
+
+def _quote(text: str, always: bool = False) -> str:
+    """Return a string as the scanner reads it back; quotation marks cannot be escaped in the format."""
+    if '"' in text or "\n" in text or "\0" in text or not text:
+        raise ClusterkitError(
+            f"csync2's configuration cannot hold {text!r}: it has no escape for quotation marks and line ends"
+        )
+    return text if _PLAIN.match(text) and text not in _KEYWORDS and not always else f'"{text}"'
+
+
+def from_variables(
+    groups: Sequence[dict[str, Any]],
+    members: Sequence[str],
+    key: str,
+    nossl: Sequence[dict[str, str]] = (),
+    ignore: Sequence[str] = (),
+    prefixes: Sequence[dict[str, Any]] = (),
+) -> Config:
+    """Build the configuration from the role's variables; `members` are the hosts of a group that names none.
+
+    Raises ClusterkitError that names the variable, the value, and what would be right.
+    """
+    if not groups:
+        raise ClusterkitError("csync2_groups is empty: name at least one group with the paths to include")
+    config = Config(
+        groups=[_group_from(f"csync2_groups[{number}]", group, members, key) for number, group in enumerate(groups)],
+        nossl=[(str(pair["from"]), str(pair["to"])) for pair in nossl],
+        ignore=[str(name) for name in ignore],
+        prefixes=[
+            (str(one["name"]), [(str(entry["hosts"]), str(entry["path"])) for entry in one["paths"]])
+            for one in prefixes
+        ],
+    )
+    for name in config.ignore:
+        if name not in IGNORABLE:
+            raise ClusterkitError(f"csync2_ignore has {name!r}: csync2 knows {', '.join(IGNORABLE)}")
+    names = [group.name for group in config.groups]
+    for name in names:
+        if names.count(name) > 1:
+            raise ClusterkitError(f"csync2_groups has {names.count(name)} groups named {name!r}: give each its own name")
+    return config
+
+
+def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: str) -> Group:
+    known = {"name", "hosts", "slaves", "include", "exclude", "patterns", "actions", "key", "auto"}
+    known |= {"backup_directory", "backup_generations"}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ClusterkitError(f"{where} has {unknown[0]!r}: known are {', '.join(sorted(known))}")
+    slaves = [str(name) for name in data.get("slaves") or []]
+    names = [str(name) for name in data.get("hosts") or [one for one in members if one not in slaves]]
+    group = Group(
+        name=str(data.get("name") or ""),
+        hosts=[_host_from(f"{where}.hosts", text, members) for text in names]
+        + [_host_from(f"{where}.slaves", text, members, slave=True) for text in slaves],
+        key=str(data.get("key") or key),
+        patterns=_patterns_from(where, data),
+        actions=[_action_from(f"{where}.actions[{i}]", one) for i, one in enumerate(data.get("actions") or [])],
+        backup_directory=str(data.get("backup_directory") or ""),
+        auto=str(data.get("auto") or ""),
+    )
+    if not group.name:
+        raise ClusterkitError(f"{where}.name is missing: give the group a name")
+    if len(group.hosts) < 2:
+        found = ", ".join(host.name for host in group.hosts) or "none"
+        raise ClusterkitError(f"{where} ({group.name}) has {len(group.hosts)} host ({found}): two at least make a cluster")
+    if all(host.slave for host in group.hosts):
+        raise ClusterkitError(f"{where}.slaves names every host: one at least has to send its files")
+    duplicates = [host.name for host in group.hosts if [other.name for other in group.hosts].count(host.name) > 1]
+    if duplicates:
+        raise ClusterkitError(f"{where} names {duplicates[0]!r} twice: a host is in .hosts or in .slaves, once")
+    if group.auto and group.auto not in AUTO_METHODS:
+        raise ClusterkitError(f"{where}.auto is {group.auto!r}: csync2 knows {', '.join(AUTO_METHODS)}")
+    generations = data.get("backup_generations")
+    if generations is not None:
+        if isinstance(generations, bool) or not str(generations).isdigit() or int(generations) < 1:
+            raise ClusterkitError(f"{where}.backup_generations is {generations!r}: a whole number from 1")
+        if not group.backup_directory:
+            raise ClusterkitError(f"{where}.backup_generations without .backup_directory has no effect: name the directory")
+        group.backup_generations = int(generations)
+    _absolute(f"{where}.key", group.key)
+    if group.backup_directory:
+        _absolute(f"{where}.backup_directory", group.backup_directory)
+    return group
+
+
+def _host_from(where: str, text: str, members: Sequence[str], slave: bool = False) -> Host:
+    name, _at, interface = text.partition("@")
+    if name not in members:
+        raise ClusterkitError(f"{where} has {name!r}, which is no member: the members are {', '.join(members) or 'none'}")
+    if name != name.lower():
+        raise ClusterkitError(f"{where} has {name!r}: csync2 compares host names in lower case; write {name.lower()!r}")
+    return Host(name, interface, slave)
+
+
+def _patterns_from(where: str, data: dict[str, Any]) -> list[tuple[str, str]]:
+    if data.get("patterns"):
+        if data.get("include") or data.get("exclude"):
+            raise ClusterkitError(f"{where} has patterns beside include or exclude: use the one or the others")
+        patterns = []
+        for number, one in enumerate(data["patterns"]):
+            if len(one) != 1 or not set(one) <= {KIND_INCLUDE, KIND_EXCLUDE}:
+                raise ClusterkitError(f"{where}.patterns[{number}] is {one!r}: write 'include: PATH' or 'exclude: PATTERN'")
+            kind = next(iter(one))
+            patterns.append((str(kind), str(one[kind])))
+    else:
+        patterns = [(KIND_INCLUDE, str(text)) for text in data.get("include") or []]
+        patterns += [(KIND_EXCLUDE, str(text)) for text in data.get("exclude") or []]
+    includes = [text for kind, text in patterns if kind == KIND_INCLUDE]
+    if not includes:
+        raise ClusterkitError(f"{where}.include is empty: name at least one absolute path")
+    for text in includes:
+        _absolute(f"{where}.include", text)
+    for kind, text in patterns:
+        # A pattern without a leading slash is compared with the base name alone, which never has one
+        if kind == KIND_EXCLUDE and "/" in text and not text.startswith(("/", "%")):
+            raise ClusterkitError(
+                f"{where}.exclude has {text!r}: write an absolute path, or a base-name pattern without a slash"
+            )
+    return patterns
+
+
+def _absolute(where: str, path: str) -> None:
+    if not path.startswith(("/", "%")):
+        raise ClusterkitError(f"{where} is {path!r}: csync2 takes absolute paths only; write '/{path}' if that is meant")
+    if "/../" in f"{path}/" or "/./" in f"{path}/" or "//" in path:
+        raise ClusterkitError(f"{where} is {path!r}: csync2 compares paths as text; write it without '.', '..' and '//'")
+
+
+def _action_from(where: str, data: dict[str, Any]) -> Action:
+    known = {"patterns", "commands", "logfile", "do_local", "do_local_only"}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ClusterkitError(f"{where} has {unknown[0]!r}: known are {', '.join(sorted(known))}")
+    if not data.get("commands") and not data.get("logfile"):
+        raise ClusterkitError(f"{where} has neither commands nor a logfile: it would do nothing")
+    only = bool(data.get("do_local_only"))
+    return Action(
+        patterns=[str(text) for text in data.get("patterns") or []],
+        commands=[str(text) for text in data.get("commands") or []],
+        logfile=str(data.get("logfile") or ""),
+        do_local=bool(data.get("do_local")) or only,
+        do_local_only=only,
+    )
+
+
+def to_variables(config: Config) -> dict[str, Any]:
+    """Return the role's variables that give this configuration: what `export` writes."""
+    groups = []
+    for group in config.groups:
+        data: dict[str, Any] = {"name": group.name}
+        full = [host.name + (f"@{host.interface}" if host.interface else "") for host in group.hosts if not host.slave]
+        slaves = [host.name + (f"@{host.interface}" if host.interface else "") for host in group.hosts if host.slave]
+        data["hosts"] = full
+        if slaves:
+            data["slaves"] = slaves
+        includes = [(kind, text) for kind, text in group.patterns if kind == KIND_INCLUDE]
+        excludes = [(kind, text) for kind, text in group.patterns if kind == KIND_EXCLUDE]
+        if group.patterns == includes + excludes:
+            data["include"] = [text for _kind, text in includes]
+            if excludes:
+                data["exclude"] = [text for _kind, text in excludes]
+        else:
+            data["patterns"] = [{kind: text} for kind, text in group.patterns]
+        data["key"] = group.key
+        if group.actions:
+            data["actions"] = [_action_to(action) for action in group.actions]
+        if group.backup_directory:
+            data["backup_directory"] = group.backup_directory
+        if group.backup_generations is not None:
+            data["backup_generations"] = group.backup_generations
+        if group.auto:
+            data["auto"] = group.auto
+        groups.append(data)
+    variables: dict[str, Any] = {"csync2_groups": groups}
+    if config.nossl:
+        variables["csync2_nossl"] = [{"from": one, "to": other} for one, other in config.nossl]
+    if config.ignore:
+        variables["csync2_ignore"] = config.ignore
+    if config.prefixes:
+        variables["csync2_prefixes"] = [
+            {"name": name, "paths": [{"hosts": hosts, "path": path} for hosts, path in entries]}
+            for name, entries in config.prefixes
+        ]
+    return variables
+
+
+def _action_to(action: Action) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    if action.patterns:
+        data["patterns"] = action.patterns
+    if action.commands:
+        data["commands"] = action.commands
+    if action.logfile:
+        data["logfile"] = action.logfile
+    if action.do_local_only:
+        data["do_local_only"] = True
+    elif action.do_local:
+        data["do_local"] = True
+    return data
+
+
+class Matcher:
+    """Tells which paths a host's groups include, as csync2 does.
+
+    In csync2 the last pattern that matches decides, separately for path patterns and for base-name patterns, and a
+    file is included when both say so. Bytes throughout: csync2 compares bytes, and a name need not be UTF-8.
+    """
+
+    def __init__(self, config: Config, name: str) -> None:
+        prefixes = {prefix: _prefix_path(entries, name) for prefix, entries in config.prefixes}
+        self._groups: list[list[tuple[bool, bool, Pattern[bytes]]]] = []
+        self.roots: list[bytes] = []
+        for group in config.groups_of(name):
+            rows = []
+            for kind, raw in group.patterns:
+                if kind == KIND_COMPARE:
+                    continue
+                text = _expand(raw, prefixes)
+                if text is None:
+                    continue
+                text = text.rstrip("/") or "/"
+                is_path = text.startswith("/")
+                rows.append((is_path, kind == KIND_INCLUDE, _compile(text, is_path)))
+                if is_path and kind == KIND_INCLUDE:
+                    self.roots.append(_fixed_part(text))
+            self._groups.append(rows)
+
+    def includes(self, path: bytes) -> bool:
+        """Tell whether the file or directory `path` (absolute) is included in a group."""
+        base = path.rpartition(b"/")[2]
+        for rows in self._groups:
+            by_path, by_base = False, True
+            for is_path, included, pattern in rows:
+                if is_path and pattern.match(path):
+                    by_path = included
+                elif not is_path and pattern.match(base):
+                    by_base = included
+            if by_path and by_base:
+                return True
+        return False
+
+
+def _prefix_path(entries: list[tuple[str, str]], name: str) -> str | None:
+    for pattern, path in entries:
+        if _compile(pattern, False).match(name.encode()):
+            return path.rstrip("/") or "/"
+    return None
+
+
+def _expand(text: str, prefixes: dict[str, str | None]) -> str | None:
+    """Replace %prefix% by this host's path; None where the prefix has no path here, so that nothing matches."""
+    if not text.startswith("%"):
+        return text
+    prefix, _percent, rest = text[1:].partition("%")
+    path = prefixes.get(prefix)
+    return None if path is None else path + rest
+
+
+def _fixed_part(text: str) -> bytes:
+    """Return the longest directory or file that contains no wildcard: where a walk has to begin."""
+    parts = []
+    for part in text.split("/"):
+        if re.search(r"[*?\[\\]", part):
+            break
+        parts.append(part)
+    return ("/".join(parts) or "/").encode("utf-8", "surrogateescape")
+
+
+def _compile(text: str, is_path: bool) -> Pattern[bytes]:
+    """Translate an fnmatch(3) pattern. '**' anywhere lets every star match slashes (add_patt() upstream)."""
+    slashes = not is_path or "**" in text
+    any_one, any_many = (b".", b".*") if slashes else (b"[^/]", b"[^/]*")
+    raw = text.encode("utf-8", "surrogateescape")
+    out, at = [], 0
+    while at < len(raw):
+        char = raw[at : at + 1]
+        at += 1
+        if char == b"*":
+            out.append(any_many)
+        elif char == b"?":
+            out.append(any_one)
+        elif char == b"\\" and at < len(raw):
+            out.append(re.escape(raw[at : at + 1]))
+            at += 1
+        elif char == b"[":
+            end = raw.find(b"]", at + 2 if raw[at : at + 1] in (b"!", b"^") else at + 1)
+            if end < 0:
+                out.append(re.escape(char))
+                continue
+            inner = raw[at:end].replace(b"\\", b"\\\\").replace(b"[", b"\\[")
+            if inner[:1] in (b"!", b"^"):
+                inner = b"^" + inner[1:]
+            out.append(b"[" + inner + b"]")
+            at = end + 1
+        else:
+            out.append(re.escape(char))
+    # FNM_LEADING_DIR: a path pattern also matches everything below what it matches
+    tail = b"(?:/.*)?" if is_path else b""
+    if out == [b"/"] and is_path:
+        return re.compile(b"/.*", re.S)
+    return re.compile(b"".join(out) + tail + b"\\Z", re.S)

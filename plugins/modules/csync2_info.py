@@ -1,0 +1,265 @@
+#!/usr/bin/python
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: csync2_info
+short_description: What a csync2 member is and knows
+version_added: 0.1.0
+author:
+  - clusterkit contributors (@clusterkit)
+description:
+  - Reads a member's configuration, database, key and certificates, and asks whether its peers answer.
+  - Nothing is changed and no synchronisation is started. It also works where csync2 is not installed.
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: none
+    description: Only reads.
+  idempotent:
+    support: full
+    description: Only reads.
+options:
+  name:
+    description: The member's name in the configuration.
+    type: str
+    required: true
+  config_path:
+    description: Path of the configuration file.
+    type: path
+    default: /etc/csync2.cfg
+  key_path:
+    description: Path of the key that the groups share.
+    type: path
+    default: /etc/csync2.key
+  database_directory:
+    description: Directory of the database.
+    type: path
+    default: /var/lib/csync2
+  reachability:
+    description: Whether to connect to the port of every peer.
+    type: bool
+    default: true
+  connect_seconds:
+    description: Seconds to wait for each peer.
+    type: float
+    default: 3.0
+  manifest:
+    description: Whether to read all included files and return one digest over content, mode and owner of each group.
+    type: bool
+    default: false
+  manifest_entries:
+    description: Whether to return the digest's entries as well, one for each file.
+    type: bool
+    default: false
+  resolve:
+    description: Names to resolve on this host.
+    type: list
+    elements: str
+    default: []
+  symbolic_links:
+    description: Paths of which to tell whether they lead through a symbolic link.
+    type: list
+    elements: str
+    default: []
+  units:
+    description: Systemd units whose state to return.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Ask a member what it knows
+  clusterkit.middleware.csync2_info:
+    name: idp1.example.org
+    manifest: true
+  register: idp1
+"""
+
+RETURN = r"""
+installed:
+  description: Whether the binary was found.
+  type: bool
+  returned: always
+  sample: true
+version:
+  description: The version that the binary tells of itself.
+  type: str
+  returned: always
+  sample: 2.1-0rc1
+config:
+  description: The configuration as data, empty where there is none.
+  type: dict
+  returned: always
+  sample: {"csync2_groups": [{"name": "web", "hosts": ["n1", "n2"], "include": ["/srv/web"], "key": "/etc/csync2.key"}]}
+variables:
+  description: The variables of the role M(clusterkit.middleware.csync2_info#module) serves that would give this configuration.
+  type: dict
+  returned: always
+  sample: {"csync2_groups": [{"name": "web", "hosts": ["n1", "n2"], "include": ["/srv/web"], "key": "/etc/csync2.key"}]}
+config_error:
+  description: Why the configuration could not be read.
+  type: str
+  returned: always
+  sample: ""
+peers:
+  description: The member's peers, from the configuration.
+  type: list
+  elements: str
+  returned: always
+  sample: [n2]
+key:
+  description: Fingerprint of the key, and what is wrong with it.
+  type: dict
+  returned: always
+  sample: {"fingerprint": "9f86d081884c7d65", "error": ""}
+files:
+  description: Number of files that csync2 knows.
+  type: int
+  returned: always
+  sample: 317
+dirty:
+  description: Files that have still to be sent.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{"peer": "n2", "file": "/srv/web/index.html", "forced": false}]
+pins:
+  description: SHA-256 fingerprints of the certificates that peers are pinned to.
+  type: dict
+  returned: always
+  sample: {"n2": "3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1"}
+reachability:
+  description: For each peer the error of connecting to it, empty when it answers.
+  type: dict
+  returned: when O(reachability=true)
+  sample: {"n2": ""}
+manifest:
+  description: For each group the number of included files, and one digest over them.
+  type: dict
+  returned: when O(manifest=true)
+  sample: {"web": {"count": 317, "digest": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}
+resolved:
+  description: The addresses of each name of O(resolve).
+  type: dict
+  returned: always
+  sample: {"n2": ["10.0.0.2"]}
+port_holder:
+  description: The program other than csync2 or systemd that holds the listener's port, empty when there is none.
+  type: str
+  returned: always
+  sample: ""
+symbolic_links:
+  description: For each path of O(symbolic_links) that leads through a symbolic link, where it leads.
+  type: dict
+  returned: always
+  sample: {"/opt/tomcat/conf": "/opt/apache-tomcat-7.0.65/conf"}
+units:
+  description: State of each of O(units).
+  type: dict
+  returned: always
+  sample: {"csync2.socket": "active"}
+"""
+
+from dataclasses import asdict
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import host
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, parse, to_variables
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2
+
+LISTENERS = ("csync2", "systemd", "xinetd")
+
+
+def look(module: AnsibleModule) -> Dict[str, Any]:
+    """Return what the member is and knows. Raises ClusterkitError."""
+    wanted = module.params
+    binary = module.get_bin_path("csync2") or ""
+    config, error = read_config(wanted["config_path"])
+    database = state.read_database(state.database_path(wanted["name"], wanted["database_directory"]))
+    peers = config.peers_of(wanted["name"]) if config else []
+    found: Dict[str, Any] = {
+        "installed": bool(binary),
+        "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
+        "config": to_variables(config) if config else {},
+        "variables": to_variables(config) if config else {},
+        "config_error": error,
+        "peers": peers,
+        "key": state.key_state(wanted["key_path"]),
+        "files": database.files if database else 0,
+        "dirty": [asdict(one) for one in database.dirty] if database else [],
+        "pins": database.pins if database else {},
+        "resolved": {name: host.addresses(name) for name in wanted["resolve"]},
+        "port_holder": host.port_holder(state.PORT, LISTENERS),
+        "symbolic_links": host.symbolic_links(wanted["symbolic_links"]),
+        "units": host.unit_states(wanted["units"], Runner()),
+    }
+    if wanted["reachability"]:
+        found["reachability"] = {peer: state.reach(peer, limit=wanted["connect_seconds"]) for peer in peers}
+    if wanted["manifest"]:
+        found["manifest"] = manifests(config, wanted["name"], wanted["manifest_entries"])
+    return found
+
+
+def read_config(path: str) -> "tuple[Config | None, str]":
+    """Return the configuration, None where there is none, and what is wrong with it."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+            config = parse(handle.read())
+    except FileNotFoundError:
+        return None, ""
+    except (ClusterkitError, OSError) as error:
+        return None, f"{path}: {error}"
+    # The packaged file is all comments: csync2 is installed, and not configured
+    return (config, "") if config.groups else (None, "")
+
+
+def manifests(config: "Config | None", name: str, with_entries: bool) -> Dict[str, Any]:
+    """Return the manifest of each group that the member is in."""
+    out: Dict[str, Any] = {}
+    for group in config.groups_of(name) if config else []:
+        alone = Config(groups=[group], prefixes=config.prefixes, ignore=config.ignore) if config else Config()
+        entries = dict(state.manifest(alone, name))
+        out[group.name] = {"count": len(entries), "digest": state.digest_of(entries)}
+        if with_entries:
+            out[group.name]["entries"] = entries
+    return out
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
+            "key_path": {"type": "path", "default": "/etc/csync2.key", "no_log": False},
+            "database_directory": {"type": "path", "default": state.DATABASE_DIRECTORY},
+            "reachability": {"type": "bool", "default": True},
+            "connect_seconds": {"type": "float", "default": 3.0},
+            "manifest": {"type": "bool", "default": False},
+            "manifest_entries": {"type": "bool", "default": False},
+            "resolve": {"type": "list", "elements": "str", "default": []},
+            "symbolic_links": {"type": "list", "elements": "str", "default": []},
+            "units": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(changed=False, **look(module))
+    except ClusterkitError as error:
+        module.fail_json(msg=str(error), **error.details)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: csync2_sync
+short_description: Synchronises a csync2 member with its peers
+version_added: 0.1.0
+author:
+  - clusterkit contributors (@clusterkit)
+description:
+  - Sends what has changed on this member to its peers, and tells what was sent, what was not, and why.
+  - Every run of csync2 holds one lock and has a time limit, since csync2 itself waits for ever for a peer that hangs.
+attributes:
+  check_mode:
+    support: partial
+    description: Asks the peers which files differ. Where a peer does not answer nothing can be predicted, and a warning says so.
+  diff_mode:
+    support: full
+    description: Lists the files that differ or were sent.
+  idempotent:
+    support: full
+    description: A second run sends nothing.
+options:
+  name:
+    description: The member's name in the configuration.
+    type: str
+    required: true
+  state:
+    description:
+      - V(recorded) notes the files that are there, where csync2 never did. It has to be done on all members before the
+        first exchange, or a conflict is not seen and a file is overwritten.
+      - V(synchronised) sends what has changed.
+    type: str
+    choices: [recorded, synchronised]
+    default: synchronised
+  winner:
+    description: Whether this member's version of a file that was changed on both sides replaces the peers'.
+    type: bool
+    default: false
+  limit:
+    description: Seconds that each run of csync2 may take.
+    type: float
+    default: 300.0
+"""
+
+EXAMPLES = r"""
+- name: Send what has changed here
+  clusterkit.middleware.csync2_sync:
+    name: idp1.example.org
+"""
+
+RETURN = r"""
+sent:
+  description: Files that were sent, or, in check mode, that differ.
+  type: list
+  elements: dict
+  returned: when O(state=synchronised)
+  sample: [{"peer": "n2", "file": "/srv/web/index.html"}]
+left:
+  description: Files that could not be sent, with the reason.
+  type: list
+  elements: dict
+  returned: when O(state=synchronised)
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
+
+
+def record(module: AnsibleModule, csync2: Csync2) -> None:
+    """Note the present files, once. Raises ClusterkitError."""
+    database = csync2.database()
+    new = not (database and database.files)
+    if new and not module.check_mode:
+        csync2.record_if_new()
+    after = "the present files are recorded\n"
+    module.exit_json(changed=new, diff={"before": "no file is recorded\n" if new else after, "after": after})
+
+
+def predict(module: AnsibleModule, csync2: Csync2) -> None:
+    """Tell what a run would send. Raises ClusterkitError."""
+    database = csync2.database()
+    if not (database and database.files):
+        module.exit_json(changed=True, sent=[], left=[], diff={"before": "", "after": "the first exchange of all files\n"})
+    try:
+        # A file that only the peer has is sent by the peer, so it is no change of this member's run
+        rows = [{"peer": one.peer, "file": one.file} for one in csync2.differences() if one.side != "peer only"]
+    except ClusterkitError as error:
+        module.warn(f"Not predictable: {error}")
+        rows = []
+    module.exit_json(changed=bool(rows), sent=rows, left=[], diff=listing(rows))
+
+
+def synchronise(module: AnsibleModule, csync2: Csync2) -> None:
+    """Send what has changed. Raises ClusterkitError for files that stay unsent."""
+    result = csync2.exchange(winner=module.params["winner"])
+    told = summary(result)
+    if result.left:
+        raise ClusterkitError(complaint(module.params["name"], result), told)
+    module.exit_json(changed=bool(result.sent), diff=listing(told["sent"]), **told)
+
+
+def complaint(name: str, result: Exchange) -> str:
+    """Say in one sentence what was not sent and what would help."""
+    rows = [f"{one.file} to {one.peer} ({reason})" for one, reason in result.left[:5]]
+    more = f", and {len(result.left) - 5} more" if len(result.left) > 5 else ""
+    text = f"{name} could not send {', '.join(rows)}{more}."
+    if result.conflicts():
+        text += " Compare the versions and declare the member whose version is right as the winner."
+    return text
+
+
+def listing(rows: "list[dict[str, str]]") -> "dict[str, str]":
+    """Return the difference as a list of files."""
+    return {"before": "", "after": "".join(f"{row['file']} to {row['peer']}\n" for row in rows)}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["recorded", "synchronised"], "default": "synchronised"},
+            "winner": {"type": "bool", "default": False},
+            "limit": {"type": "float", "default": 300.0},
+        },
+        supports_check_mode=True,
+    )
+    csync2 = Csync2(module.params["name"], Runner(), module.get_bin_path("csync2", required=True), limit=module.params["limit"])
+    try:
+        if module.params["state"] == "recorded":
+            record(module, csync2)
+        elif module.check_mode:
+            predict(module, csync2)
+        else:
+            synchronise(module, csync2)
+    except ClusterkitError as error:
+        module.fail_json(msg=str(error), **error.details)
+
+
+if __name__ == "__main__":
+    main()

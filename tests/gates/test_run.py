@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `make test` counts: a test runner whose sums are wrong makes every other gate worthless."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import pytest
+
+from tests import run
+
+LOG = """\
+INFO     [csync2 > syntax] Executing
+INFO     [csync2 > syntax] Executed: Successful
+WARNING  [csync2 > cleanup] Executed: Missing playbook (Remove from test_sequence to suppress)
+INFO     [csync2 > verify] Executed: Successful
+INFO     [csync2 > side_effect] Executed: 2 successful, 1 failed
+ERROR    [csync2 > verify] Executed: Failed
+DETAILS
+csync2 ➜ syntax: Executed: Successful
+"""
+
+
+@pytest.fixture
+def reports(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Let the runner work in an empty directory."""
+    monkeypatch.setattr(run, "REPORTS", tmp_path)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    return tmp_path
+
+
+def part(reports: pathlib.Path, tests: str, limit: float = 60) -> run.Part:
+    """Return a part that runs these tests."""
+    (reports / "test_sample.py").write_text(tests, encoding="utf-8")
+    argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_sample.py", f"--junitxml={reports}/x.xml")
+    return run.Part("x", argv, budget=60, limit=limit)
+
+
+def test_steps_of_a_scenario() -> None:
+    """Each step that ran counts once, the last verify through its tests."""
+    assert run.molecule_steps(LOG.splitlines(), verified_by_tests=False) == [True, True, False, False]
+    assert run.molecule_steps(LOG.splitlines(), verified_by_tests=True) == [True, True, False]
+
+
+def test_counts(reports: pathlib.Path) -> None:
+    """Passed, failed and skipped tests are told apart; a skip has an id."""
+    tests = "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('why')\n"
+    outcome = run.run(part(reports, tests))
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, ["x::test_sample::test_c"])
+
+
+@pytest.mark.parametrize("tests", ["", "import absent\n", "import os\ndef test_a(): os._exit(0)\n"])
+def test_nothing_ran_is_a_failure(reports: pathlib.Path, tests: str) -> None:
+    """No test, an import error and a runner that vanished are failures."""
+    assert run.run(part(reports, tests)).failed == 1
+
+
+def test_time_limit(reports: pathlib.Path) -> None:
+    """A part that hangs is stopped with all its children, and has failed."""
+    tests = "import subprocess\ndef test_a(): subprocess.run(['sh', '-c', 'echo $$ > child; exec sleep 600'])\n"
+    outcome = run.run(part(reports, tests, limit=3))
+    assert outcome.failed == 1
+    assert "limit" in outcome.remark
+    child = (reports / "child").read_text(encoding="ascii").strip()
+    status = pathlib.Path(f"/proc/{child}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text(encoding="ascii")
+
+
+def test_skips_need_a_reason(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skip is expected only when the committed list names it with a reason."""
+    listed = tmp_path / "skips.yml"
+    listed.write_text("- {id: 'x::*[a]', reason: no such kernel}\n- {id: 'y::*'}\n", encoding="utf-8")
+    monkeypatch.setattr(run, "EXPECTED_SKIPS", listed)
+    assert run.unexpected_skips(["x::t::b[a]", "x::t::ba", "y::t::c"]) == ["x::t::ba", "y::t::c"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line", "code"),
+    [
+        (run.Outcome(passed=3), "3 passed, 0 failed, 0 skipped", 0),
+        (run.Outcome(passed=3, failed=1), "3 passed, 1 failed, 0 skipped", 1),
+        (run.Outcome(passed=3, skipped=["x::unheard::of"]), "3 passed, 0 failed, 1 skipped", 1),
+        (run.Outcome(), "0 passed, 0 failed, 0 skipped", 1),
+    ],
+)
+def test_closing_line(outcome: run.Outcome, line: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line sums up; the exit code is 0 only when something ran, nothing failed and each skip is explained."""
+    assert run.summarise({"x": outcome}) == code
+    assert capsys.readouterr().out.splitlines()[-1] == line

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
+
+The core tier is the static gates, the unit tests and every molecule scenario but the deep ones; a scenario is deep when
+its name begins with `deep_`. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import os
+import pathlib
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+from xml.etree import ElementTree
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+REPORTS = BUILD / "reports"
+RESULTS = ROOT / "docs" / "results"
+EXPECTED_SKIPS = ROOT / "tests" / "expected_skips.yml"
+DEEP = "deep_"
+#: Seconds between two signs of life, lines of a log that a failure shows, and seconds that SIGTERM gets before SIGKILL.
+HEARTBEAT, TAIL, GRACE = 15.0, 60, 10.0
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One runner's share of the tests."""
+
+    name: str
+    argv: tuple[str, ...]
+    #: Seconds: it should take no longer, and is stopped after `limit`.
+    budget: float
+    limit: float
+    scenario: str = ""
+
+    @property
+    def log(self) -> pathlib.Path:
+        """Where its output goes."""
+        return REPORTS / f"{self.name}.log"
+
+    @property
+    def junit(self) -> pathlib.Path:
+        """Where its test runner writes its results."""
+        return REPORTS / f"{self.name}.xml"
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a part; `skipped` holds the ids."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0
+    remark: str = ""
+
+    def __str__(self) -> str:
+        counts = f"{self.passed:5} passed {self.failed:3} failed {len(self.skipped):3} skipped  {self.seconds:6.1f} s"
+        return f"{counts}  {self.remark}".rstrip()
+
+
+# --- what there is to run --------------------------------------------------------------------------------------------
+
+
+def tool(name: str) -> str:
+    """Return the path of a program of the environment that runs this."""
+    return str(pathlib.Path(sys.executable).with_name(name))
+
+
+def pytest_part(name: str, directory: str, *options: str, budget: float) -> Part:
+    """Return the part that runs the tests of a directory."""
+    argv = (sys.executable, "-m", "pytest", directory, f"--junitxml={REPORTS / name}.xml", "--durations=15", *options)
+    return Part(name, argv, budget, limit=900)
+
+
+def scenario_part(name: str) -> Part:
+    """Return the part that runs a molecule scenario."""
+    deep = name.startswith(DEEP)
+    argv = (tool("molecule"), "test", "--scenario-name", name)
+    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 900, scenario=name)
+
+
+def scenarios() -> list[str]:
+    """Return the names of all scenarios."""
+    return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
+def all_parts(*, deep: bool) -> list[Part]:
+    """Return the parts of a tier in the order they run: what is quick and finds most comes first."""
+    if deep:
+        return [scenario_part(name) for name in scenarios() if name.startswith(DEEP)]
+    return [
+        # A file goes to one worker, so that what its tests share is made once
+        pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
+        pytest_part("units", "tests/unit", budget=120),
+        *(scenario_part(name) for name in scenarios() if not name.startswith(DEEP)),
+    ]
+
+
+def chosen_parts(only: Sequence[str], *, deep: bool) -> list[Part]:
+    """Return the parts that the command line asks for. Raises ValueError with what would be right."""
+    if not only:
+        return all_parts(deep=deep)
+    if only[0] == "scenario":
+        unknown = sorted(set(only[1:]) - set(scenarios()))
+        if unknown or not only[1:]:
+            raise ValueError(
+                f"no scenario {', '.join(unknown) or 'named'}: there are {', '.join(scenarios()) or 'none'}"
+            )
+        return [scenario_part(name) for name in only[1:]]
+    parts = [part for part in all_parts(deep=False) if [part.name] == list(only) and not part.scenario]
+    if not parts:
+        raise ValueError(f"no part {' '.join(only)}: there are static, units and scenario NAME")
+    return parts
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def scenario_environment(part: Part) -> dict[str, str]:
+    """Return the environment of a part: the project's programs and collection, output that can be read in a log."""
+    return {
+        **os.environ,
+        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+        "PY_COLORS": "0",
+        # Wide lines, so that molecule does not break them
+        "COLUMNS": "200",
+        # What molecule's verifier writes its results to (verifier.options.junitxml of each scenario)
+        "CLUSTERKIT_JUNIT": str(part.junit),
+    }
+
+
+def run(part: Part) -> Outcome:
+    """Run one part to its end or its time limit, showing that it lives."""
+    for path in (part.log, part.junit):
+        path.unlink(missing_ok=True)
+    print(f"── {part.name} (budget {part.budget:.0f} s)", flush=True)
+    began = time.monotonic()
+    with part.log.open("w", encoding="utf-8") as log:
+        code = _run_group(part.argv, part, log, part.limit)
+        if code is None and part.scenario:
+            # molecule was stopped before it could remove its nodes
+            _run_group((tool("molecule"), "destroy", "--scenario-name", part.scenario), part, log, 300)
+    outcome = _count(part, code)
+    outcome.seconds = time.monotonic() - began
+    if code is None:
+        outcome.remark = f"stopped after its limit of {part.limit:.0f} s"
+    elif outcome.seconds > part.budget:
+        outcome.remark = f"WARNING: over its budget of {part.budget:.0f} s"
+    if outcome.failed:
+        print(f"   the last {TAIL} lines of {part.log.relative_to(ROOT)}:")
+        print("\n".join(f"   | {line}" for line in _lines(part.log)[-TAIL:]))
+    print(f"   {outcome}", flush=True)
+    return outcome
+
+
+def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float) -> int | None:
+    """Run a command in a process group of its own; return its exit code, or nothing when it had to be stopped."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        env=scenario_environment(part),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        while (elapsed := time.monotonic() - began) < limit:
+            try:
+                return process.wait(timeout=min(HEARTBEAT, limit - elapsed))
+            except subprocess.TimeoutExpired:
+                last = next((line for line in reversed(_lines(part.log)) if line.strip()), "no output yet")
+                print(f"   {time.monotonic() - began:4.0f} s  {last.strip()[:110]}", flush=True)
+        return None
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of a process group."""
+    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    return COLOURS.sub("", path.read_text(encoding="utf-8", errors="replace")).splitlines()
+
+
+# --- counting --------------------------------------------------------------------------------------------------------
+
+
+def _count(part: Part, code: int | None) -> Outcome:
+    """Count what a part ran. One that failed without a failed test to show, or ran nothing, counts as one failure."""
+    outcome = Outcome()
+    tests = list(_junit_cases(part))
+    for identity, result in tests:
+        outcome.passed += result == "passed"
+        outcome.failed += result == "failed"
+        if result == "skipped":
+            outcome.skipped.append(identity)
+    if part.scenario:
+        for passed in molecule_steps(_lines(part.log), verified_by_tests=bool(tests)):
+            outcome.passed += passed
+            outcome.failed += not passed
+    if not outcome.failed and (code != 0 or not (outcome.passed or outcome.skipped)):
+        outcome.failed = 1
+        outcome.remark = "it ran nothing" if code == 0 else f"it ended with {code}"
+    return outcome
+
+
+def _junit_cases(part: Part) -> Iterator[tuple[str, str]]:
+    """Walk over the ids and results of the tests that a runner wrote down."""
+    try:
+        root = ElementTree.parse(part.junit).getroot()  # noqa: S314 - it reads what our own test runners wrote
+    except (FileNotFoundError, ElementTree.ParseError):
+        return
+    for case in root.iter("testcase"):
+        kinds = {child.tag for child in case}
+        result = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        yield f"{part.name}::{case.get('classname')}::{case.get('name')}", result
+
+
+def molecule_steps(lines: Sequence[str], *, verified_by_tests: bool) -> list[bool]:
+    """Return, for each step of a scenario that ran, whether it passed; a step without a playbook did not run.
+
+    The last `verify` is not counted when its tests are: they are what it did.
+    """
+    steps: list[tuple[str, bool]] = []
+    for line in lines:
+        step = re.match(r"(?:INFO|WARNING|ERROR)\s+\[.* > (\w+)\] Executed: (.*)", line)
+        if step and re.search(r"(?i)successful|failed", step[2]):
+            steps.append((step[1], not re.search(r"(?i)failed", step[2])))
+    verifications = [number for number, (name, _passed) in enumerate(steps) if name == "verify"]
+    if verifications and verified_by_tests:
+        del steps[verifications[-1]]
+    return [passed for _name, passed in steps]
+
+
+def unexpected_skips(skipped: Sequence[str]) -> list[str]:
+    """Return the skips that no entry of the committed list explains."""
+    entries = yaml.safe_load(EXPECTED_SKIPS.read_text(encoding="utf-8")) or []
+    patterns = [
+        re.escape(str(entry["id"])).replace(r"\*", ".*") for entry in entries if str(entry.get("reason") or "").strip()
+    ]
+    return [identity for identity in skipped if not any(re.fullmatch(pattern, identity) for pattern in patterns)]
+
+
+# --- reporting -------------------------------------------------------------------------------------------------------
+
+
+def write_deep_report(outcomes: dict[str, Outcome]) -> pathlib.Path:
+    """Write down what the deep tier found, when, of which commit and under which conditions."""
+    now = datetime.datetime.now(tz=datetime.UTC)
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False, env=quiet)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown system")
+    lines = [
+        f"# Deep tests, {now:%Y-%m-%d}",
+        "",
+        f"- commit: {commit}{' with local changes' if status.stdout.strip() else ''}",
+        f"- begun to be written: {now:%Y-%m-%d %H:%M} UTC",
+        f"- machine: {os.cpu_count()} cores, {memory:.0f} GiB, {system}, kernel {platform.release()}",
+        f"- Python {platform.python_version()}, {_ansible_version()}",
+        "",
+        "| part | passed | failed | skipped | seconds | remark |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, one in outcomes.items():
+        lines.append(
+            f"| {name} | {one.passed} | {one.failed} | {len(one.skipped)} | {one.seconds:.0f} | {one.remark} |"
+        )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"deep-{now:%Y-%m-%d}.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _ansible_version() -> str:
+    asked = subprocess.run([tool("ansible"), "--version"], capture_output=True, text=True, check=False)
+    return asked.stdout.partition("\n")[0].replace("[", "").replace("]", "") or "no Ansible"
+
+
+def summarise(outcomes: dict[str, Outcome]) -> int:
+    """Print the time of each part and the closing line; return the exit code."""
+    print("\n── summary")
+    width = max(map(len, outcomes), default=0)
+    for name, outcome in outcomes.items():
+        print(f"   {name:{width}} {outcome}")
+    passed = sum(one.passed for one in outcomes.values())
+    failed = sum(one.failed for one in outcomes.values())
+    skipped = [identity for one in outcomes.values() for identity in one.skipped]
+    print(f"   {'all':{width}} {sum(one.seconds for one in outcomes.values()):.0f} s")
+    unexpected = unexpected_skips(skipped)
+    for identity in unexpected:
+        print(f"   skipped without a reason in {EXPECTED_SKIPS.relative_to(ROOT)}: {identity}")
+    if not passed + failed:
+        print("   nothing ran")
+    print(f"{passed} passed, {failed} failed, {len(skipped)} skipped", flush=True)
+    return 1 if failed or unexpected or not passed else 0
+
+
+def main() -> int:
+    """Read the command line, run the parts, sum up; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="static, units, or scenario NAME …")
+    parser.add_argument(
+        "--deep", action="store_true", help="run the deep scenarios and write docs/results/deep-DATE.md"
+    )
+    arguments = parser.parse_args()
+    try:
+        parts = chosen_parts(arguments.only, deep=arguments.deep)
+    except ValueError as error:
+        parser.error(str(error))
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    # Stopped from outside, it ends what it started, as with Ctrl-C
+    signal.signal(signal.SIGTERM, stop)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    outcomes: dict[str, Outcome] = {}
+    try:
+        for part in parts:
+            outcomes[part.name] = run(part)
+    except KeyboardInterrupt:
+        print("\ninterrupted", flush=True)
+        summarise(outcomes)
+        return 130
+    if arguments.deep and outcomes:
+        print(f"\nwritten: {write_deep_report(outcomes).relative_to(ROOT)}")
+    return summarise(outcomes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
