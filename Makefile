@@ -2,6 +2,15 @@
 PYTHON := build/venv/bin/python
 .DEFAULT_GOAL := help
 
+##@ Demonstration
+.PHONY: demo
+demo: ## two bare nodes become a cluster before your eyes (PRODUCT=csync2)
+	@python3 -m lab demo $(PRODUCT)
+
+.PHONY: demo-down
+demo-down: ## stop and remove exactly what the demonstration, the tests and their set-up brought to this machine
+	@python3 -m lab down
+
 ##@ Tests
 .PHONY: test
 test: setup ## the core tier: static gates, unit tests, a scenario for each capability

@@ -21,7 +21,7 @@ def set_up(record: Record) -> None:
     if not machine.engine_answers() or not image.exists():
         lines.append(f"build the node image {image.tag()}")
     if lines:
-        say("this machine needs, and will now get (`make down` undoes exactly this):")
+        say("this machine needs, and will now get (`make demo-down` undoes exactly this):")
         for line in lines:
             say(f"  - {line}")
     machine.set_up(record)
@@ -85,7 +85,7 @@ def main() -> int:
     except LabError as error:
         return fail(error)
     except KeyboardInterrupt:
-        return fail(LabError("interrupted; run it again to go on, or `make down` to undo"))
+        return fail(LabError("interrupted; run it again to go on, or `make demo-down` to undo"))
     return 0
 
 

@@ -80,7 +80,7 @@ def csync2(record: Record) -> list[str]:
     return [
         f"members      {one}, {other}: one csync2 cluster, made and verified in {took:.0f} s",
         "state        /srv/web is the same on both: content, mode and owner compared; nothing left to send",
-        f"propagation  {seconds:.1f} s from the write on {one} to the read on {other} (“{shown}”)",
+        f"propagation  {seconds:.1f} s from the write on {one} to the read on {other} ({shown})",
         "next         look around:     docker exec -it " + demonstration.laboratory.container(one) + " bash",
         "             run it again (0 changed), from an environment with `. build/venv/bin/activate`:",
         f"                              {again}",

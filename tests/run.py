@@ -284,7 +284,7 @@ def write_deep_report(outcomes: dict[str, Outcome]) -> pathlib.Path:
         f"# Deep tests, {now:%Y-%m-%d}",
         "",
         f"- commit: {commit}{' with local changes' if status.stdout.strip() else ''}",
-        f"- begun to be written: {now:%Y-%m-%d %H:%M} UTC",
+        f"- written: {now:%Y-%m-%d %H:%M} UTC",
         f"- machine: {os.cpu_count()} cores, {memory:.0f} GiB, {system}, kernel {platform.release()}",
         f"- Python {platform.python_version()}, {_ansible_version()}",
         "",

@@ -31,7 +31,8 @@ _OPTIONS: dict[str, Any] = {
     "args": {"type": "dict", "default": {}},
     "limit": {"type": "int", "required": True},
     "interval": {"type": "float", "default": 2},
-    "status_file": {"type": "path"},
+    # No path here: that would expand ~ and variables as they are on the control node
+    "status_file": {"type": "str"},
     "status_argument": {"type": "str", "default": "status_file"},
 }
 

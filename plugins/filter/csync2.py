@@ -22,6 +22,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "csync2_certificates": told(cluster.certificates),
             "csync2_config": told(csync2_config),
             "csync2_problems": told(cluster.problems),
             "csync2_verification": told(cluster.verification),

@@ -92,7 +92,7 @@ not_after:
   returned: always
   sample: Jul 14 08:23:35 2028 GMT
 fingerprint:
-  description: Its SHA-256 fingerprint.
+  description: Its SHA-256 fingerprint, empty in check mode when it would be made anew.
   type: str
   returned: always
   sample: 3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1
@@ -130,7 +130,7 @@ def run(module: AnsibleModule) -> None:
         reason=reason,
         subject=present.subject,
         not_after=present.not_after,
-        fingerprint=present.fingerprint,
+        fingerprint="" if reason and module.check_mode else present.fingerprint,
     )
 
 

@@ -37,6 +37,10 @@ options:
     description: Path of the key that the groups share.
     type: path
     default: /etc/csync2.key
+  certificate_path:
+    description: Path of this member's own certificate.
+    type: path
+    default: /etc/csync2_ssl_cert.pem
   database_directory:
     description: Directory of the database.
     type: path
@@ -94,12 +98,7 @@ version:
   returned: always
   sample: 2.1-0rc1
 config:
-  description: The configuration as data, empty where there is none.
-  type: dict
-  returned: always
-  sample: {"csync2_groups": [{"name": "web", "hosts": ["n1", "n2"], "include": ["/srv/web"], "key": "/etc/csync2.key"}]}
-variables:
-  description: The variables of the role M(clusterkit.middleware.csync2_info#module) serves that would give this configuration.
+  description: The configuration as the variables of the role C(csync2), empty where there is none.
   type: dict
   returned: always
   sample: {"csync2_groups": [{"name": "web", "hosts": ["n1", "n2"], "include": ["/srv/web"], "key": "/etc/csync2.key"}]}
@@ -119,6 +118,11 @@ key:
   type: dict
   returned: always
   sample: {"fingerprint": "9f86d081884c7d65", "error": ""}
+certificate:
+  description: SHA-256 fingerprint of this member's own certificate, empty where there is none.
+  type: str
+  returned: always
+  sample: 3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1
 files:
   description: Number of files that csync2 knows.
   type: int
@@ -193,10 +197,10 @@ def look(module: AnsibleModule) -> Dict[str, Any]:
         "installed": bool(binary),
         "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
         "config": to_variables(config) if config else {},
-        "variables": to_variables(config) if config else {},
         "config_error": error,
         "peers": peers,
         "key": state.key_state(wanted["key_path"]),
+        "certificate": state.certificate_fingerprint(wanted["certificate_path"]),
         "files": database.files if database else 0,
         "dirty": [asdict(one) for one in database.dirty] if database else [],
         "pins": database.pins if database else {},
@@ -244,6 +248,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
             "key_path": {"type": "path", "default": "/etc/csync2.key", "no_log": False},
+            "certificate_path": {"type": "path", "default": "/etc/csync2_ssl_cert.pem"},
             "database_directory": {"type": "path", "default": state.DATABASE_DIRECTORY},
             "reachability": {"type": "bool", "default": True},
             "connect_seconds": {"type": "float", "default": 3.0},

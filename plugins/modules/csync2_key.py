@@ -112,10 +112,10 @@ path:
   type: str
   sample: /etc/csync2.key
 size:
-  description: Number of characters that the key has.
+  description: Size of the file in bytes; a file written by this module holds the key and a line end.
   returned: O(state=present)
   type: int
-  sample: 64
+  sample: 65
 fingerprint:
   description:
     - The first 16 hexadecimal digits of the SHA-256 of the key, without the line end.
@@ -187,7 +187,11 @@ class KeyFile:
             else:
                 files.write_atomically(self._path, f"{wanted}\n".encode(), **attributes)
         unknown = generated and self._check_mode
-        return self._result(size=len(wanted), fingerprint=None if unknown else keys.fingerprint(wanted))
+        return self._result(
+            # As Ansible adds it to any result that has the path of a file, but in check mode too
+            size=self._status.st_size if self._status and wanted == present else len(wanted) + 1,
+            fingerprint=None if unknown else keys.fingerprint(wanted),
+        )
 
     def _present_key(self) -> tuple[str | None, str]:
         """Return the key that is there, and if it is none, why not."""

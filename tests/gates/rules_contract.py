@@ -123,18 +123,18 @@ def _options(root: pathlib.Path, role: pathlib.Path) -> Iterator[tree.Finding]:
     defaults = tree.load(role / "defaults" / "main.yml") or {}
     specs = _specs(role)
     options = _options_of(specs.get("main"))
-    advices = [
+    wrong = [
         f"{name} is in defaults/main.yml only: document it under argument_specs.main"
         for name in defaults
         if name not in options
     ]
     for name, option in options.items():
-        advices += _option(name, option, defaults)
+        wrong += _option(name, option, defaults)
     for entry, spec in specs.items():
         for name, option in _options_of(spec).items():
             if name in options and option.get("type", "str") != options[name].get("type", "str"):
-                advices.append(f"{name} is of another type in {entry} than in main")
-    for advice in advices:
+                wrong.append(f"{name} is of another type in {entry} than in main")
+    for advice in wrong:
         yield tree.Finding(*where, "option", advice)
 
 

@@ -13,7 +13,7 @@ PLUGINS = f"build/collections/ansible_collections/{tree.NAMESPACE}/{tree.NAME}/p
 LINTERS = {
     "yamllint": (["yamllint", "--strict", "."], "Mend the YAML."),
     "ruff": (["ruff", "check", "--output-format=concise", "."], "`build/venv/bin/ruff check --fix` mends most of it."),
-    "ruff-format": (["ruff", "format", "--check", "--diff", "."], "`make format` mends it."),
+    "ruff-format": (["ruff", "format", "--check", "--output-format=concise", "."], "`make format` mends it."),
     "mypy": (["mypy", PLUGINS, "lab", "tests/run.py", "tests/verify_document.py", "tests/gates"], "Mend the types."),
     "codespell": (["codespell"], "Mend the word, or add it to ignore-words-list in pyproject.toml."),
     "collection-docs": (["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], "Mend the documentation."),

@@ -69,7 +69,7 @@ def test_excluded_files_stay(nodes: Nodes) -> None:
 def test_timer_synchronises_by_itself(nodes: Nodes) -> None:
     """Nobody has to start anything: a change arrives within the interval."""
     nodes["n1"].write("/srv/web/by-timer", "tick")
-    wait_for(lambda: nodes["n2"].read("/srv/web/by-timer") == "tick", "the timer's run", limit=130)
+    wait_for(lambda: nodes["n2"].read("/srv/web/by-timer") == "tick", "the timer's run", limit=70)
 
 
 def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: Nodes) -> None:
@@ -95,7 +95,7 @@ def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes) -> None:
     try:
         nodes["n1"].write("/srv/web/meanwhile", "written while n2 was dead")
         assert synchronise(nodes["n1"]).returncode != 0
-        assert "n2" in scenario.play().complaint()
+        assert {host for host, _task in scenario.play().failed} == {"n2"}
     finally:
         nodes["n2"].engine("start")
     wait_for(lambda: nodes["n2"].run("systemctl", "is-active", "csync2.socket").stdout.strip() == "active", "n2", 60)

@@ -28,6 +28,8 @@ _GRACE_SECONDS = 2.0
 #: How long output is still read once the command has ended. What it started in the background may keep the pipes
 #: open for ever; that is no reason to wait, nor to end it (a start script leaves its server running).
 _DRAIN_SECONDS = 0.5
+#: More than its two pipes can hold (1 MiB each) was not written by the command itself.
+_DRAIN_BYTES = 2 * 1024 * 1024
 #: How often to look whether the command has ended while its pipes are open and silent.
 _LOOK_SECONDS = 0.05
 #: What an error carries of each output at most, and how many of the last lines its message quotes.
@@ -200,10 +202,13 @@ class _Output:
             if left <= 0:
                 return False
             self._read_once(min(left, _LOOK_SECONDS))
-        drained = time.monotonic() + _DRAIN_SECONDS
-        while self._selector.get_map() and time.monotonic() < drained:
+        drained, enough = time.monotonic() + _DRAIN_SECONDS, self._size() + _DRAIN_BYTES
+        while self._selector.get_map() and time.monotonic() < drained and self._size() < enough:
             self._read_once(drained - time.monotonic())
         return True
+
+    def _size(self) -> int:
+        return sum(map(len, self._read.values()))
 
     def close(self) -> None:
         self._selector.close()

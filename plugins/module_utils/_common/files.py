@@ -204,22 +204,20 @@ def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
 
     Its lock says that its writer lives: the kernel drops it with the process, and the next writer may clean up.
     """
-    while True:
-        path = target.with_name(_stem(target) + secrets.token_hex(8))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if _lock(descriptor) and os.fstat(descriptor).st_nlink:
-            break
-        # Another writer's cleaning up came between creation and lock
-        os.close(descriptor)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+    path = target.with_name(_stem(target) + secrets.token_hex(8))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        yield descriptor, path
+        if _lock(descriptor) and os.fstat(descriptor).st_nlink:
+            yield descriptor, path
+            return
     finally:
         # After the rename the name is gone, and nobody else makes one like it
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(descriptor)
+    # Another writer's cleaning up came between creation and lock
+    with _temporary(target) as another:
+        yield another
 
 
 def _stem(target: Path) -> str:

@@ -76,6 +76,18 @@ def _keys(found: Found, key_given: bool, key_authority: str) -> list[str]:
     return out
 
 
+def certificates(made: Found, found: Found, members: Members) -> dict[str, str]:
+    """Return the fingerprint of each member's certificate by its name: as made in this run, else as it was found."""
+    out = {}
+    for member in members:
+        host = member["host"]
+        if host in made:
+            out[member["name"]] = str(made[host].get("fingerprint", ""))
+        elif found.get(host, {}).get("certificate"):
+            out[member["name"]] = str(found[host]["certificate"])
+    return out
+
+
 def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]:
     """Return the verification of a cluster, in the schema that all roles share (docs/verify.schema.json)."""
     document = Verification("csync2", cluster, [member["name"] for member in members])

@@ -9,15 +9,17 @@ line end in it stays one name.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import pathlib
+import re
 import socket
 import sqlite3
 import stat
 import urllib.parse
 from dataclasses import dataclass
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
@@ -82,6 +84,23 @@ def read_database(path: str) -> Database | None:
     return Database(files, dirty, pins)
 
 
+def forget_pins(path: str, peers: Iterable[str]) -> None:
+    """Delete the pinned certificates of peers, so that the next contact pins what they present then.
+
+    Raises ClusterkitError when the database stays locked or is none.
+    """
+    names = [urllib.parse.quote(peer.lower(), safe="") for peer in peers]
+    try:
+        connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+        try:
+            with connection:
+                connection.executemany("DELETE FROM x509_cert WHERE lower(peername) = lower(?)", [(name,) for name in names])
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise ClusterkitError(f"{path}: the pinned certificates could not be forgotten: {error}") from error
+
+
 def _decode(text: str) -> str:
     """Undo the URL encoding of the database; bytes that are no UTF-8 become surrogates, as everywhere in Python."""
     return urllib.parse.unquote_to_bytes(text).decode("utf-8", "surrogateescape")
@@ -94,6 +113,16 @@ def key_state(path: str) -> dict[str, str]:
         return {"fingerprint": key.fingerprint(key.parse(content)) if content is not None else "", "error": ""}
     except ClusterkitError as error:
         return {"fingerprint": "", "error": str(error)}
+
+
+def certificate_fingerprint(path: str) -> str:
+    """Return the SHA-256 fingerprint (hexadecimal, lower case) of a PEM certificate, empty where there is none."""
+    content = read_if_exists(path) or b""
+    found = re.search(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", content, re.S)
+    try:
+        return hashlib.sha256(base64.b64decode(found.group(1))).hexdigest() if found else ""
+    except ValueError:
+        return ""
 
 
 def manifest(config: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Iterable, Mapping
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -23,6 +23,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.stat
     Database,
     Dirty,
     database_path,
+    forget_pins,
     read_database,
 )
 
@@ -34,6 +35,8 @@ _BUSY = "Database backend is exceedingly busy"
 
 CONFLICT = "conflict: changed here and on the peer"
 DENIED = "refused by the peer: another key, or the file is outside its includes"
+#: Recorded for a host whose certificate was changed: the peer hangs up, and nothing is said on this side.
+NO_REASON = "csync2 gave no reason; the peer may have another certificate of this host pinned"
 #: What the peer answers, to why the file stays (conn_response() upstream; recorded with 2.0).
 _ANSWERS = {10: CONFLICT, 15: DENIED}
 
@@ -110,6 +113,18 @@ class Csync2:
         self.check()
         return True
 
+    def outdated_pins(self, certificates: Mapping[str, str]) -> list[str]:
+        """Return the peers whose pinned certificate is another than the one that `certificates` gives for them."""
+        database = self.database()
+        wanted = {peer.lower(): fingerprint for peer, fingerprint in certificates.items()}
+        pins = database.pins if database else {}
+        return sorted(peer for peer, pin in pins.items() if wanted.get(peer.lower(), pin) != pin)
+
+    def forget(self, peers: Iterable[str]) -> None:
+        """Forget the pinned certificates of peers."""
+        with exclusive(self._lock, limit=self._limit):
+            forget_pins(self._database, peers)
+
     def differences(self) -> list[Difference]:
         """Ask every peer which files differ; nothing is changed anywhere."""
         done = self._run("-T", accept={0, 2})
@@ -146,7 +161,7 @@ class Csync2:
         after = self._dirty()
         keys = {(one.peer, one.file) for one in after}
         sent = [one for one in before if (one.peer, one.file) not in keys]
-        return Exchange(sent, [(one, reason_of(one, said) or timed_out or "csync2 gave no reason") for one in after])
+        return Exchange(sent, [(one, reason_of(one, said) or timed_out or NO_REASON) for one in after])
 
     def _dirty(self) -> tuple[Dirty, ...]:
         database = self.database()
