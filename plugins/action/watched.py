@@ -21,7 +21,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 
 display = Display()
 
-#: async_wrapper looks every 5 s whether the limit is over, then takes a second to end the module and says so.
+#: async_wrapper looks every 5 s whether the limit is over, from 5 s after the start in ansible-core 2.16.
 _VERDICT_SECONDS = 15
 #: What async_wrapper and async_status add to a module's result.
 _ASYNC_KEYS = ("ansible_job_id", "finished", "started", "results_file")

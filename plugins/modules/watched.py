@@ -52,7 +52,7 @@ options:
   limit:
     description:
       - Time limit in seconds. At its end the module is stopped on the target and the task fails with the last progress
-        seen. It may take up to 5 seconds longer, which is how often the target looks.
+        seen. It may take up to 10 seconds longer, since the target looks every 5 seconds.
     type: int
     required: true
   interval:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Protocol
 
@@ -60,3 +61,21 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return result
 
     return run
+
+
+@pytest.fixture
+def ends_soon() -> Callable[[int], bool]:
+    """Tell whether a process, given by its number, is gone within a second; a zombie harms nobody."""
+
+    def ends(pid: int) -> bool:
+        for _turn in range(100):
+            try:
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+            if state == "Z":
+                return True
+            time.sleep(0.01)
+        return False
+
+    return ends

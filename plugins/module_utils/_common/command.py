@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import selectors
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Collection, Iterable, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.process import end_with_parent
 
 MASK = "********"
 
@@ -37,10 +37,6 @@ _DETAIL_CHARACTERS = 65536
 _QUOTED_LINES = 5
 #: Shorter lines of a secret of several lines (such as a PEM file's) say nothing, and would mask half of any text.
 _SHORTEST_SECRET_LINE = 8
-
-_PR_SET_PDEATHSIG = 1
-#: Loaded before any fork: the child must not take locks of the dynamic loader.
-_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -136,8 +132,9 @@ class Runner:
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
-                # What runs there takes no lock: a system call by a library that was loaded before
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # pylint: disable=subprocess-popen-preexec-fn
+                # The session of its own that makes the limit work also hides it from whoever kills the module: it would
+                # go on unseen, and meet the next run's. (What runs here takes no lock.)
+                preexec_fn=end_with_parent,  # noqa: PLW1509  # pylint: disable=subprocess-popen-preexec-fn
             )
         output = _Output(process)
         try:
@@ -244,15 +241,6 @@ def _in_memory(data: bytes) -> IO[bytes]:
     file.write(data)
     file.seek(0)
     return file
-
-
-def _end_with_parent() -> None:
-    """Have the kernel send TERM to this process when its parent ends.
-
-    The group of its own that makes the time limit work also hides a command from whoever kills the module: it would
-    go on unseen, and meet the next run's.
-    """
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -32,7 +32,9 @@ def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str
         for member in members:
             other = seen.setdefault(member[key].lower(), member["host"])
             if other != member["host"]:
-                raise ClusterkitError(f"{what} is {member[key]} for both {other} and {member['host']}: each needs its own")
+                raise ClusterkitError(
+                    f"{what} is {member[key]} for both {other} and {member['host']}: each needs its own"
+                )
     return members
 
 

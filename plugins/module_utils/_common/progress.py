@@ -18,6 +18,7 @@ from typing import Any, Callable, Mapping
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import write_atomically
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.process import end_with_parent
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
@@ -31,6 +32,9 @@ class Progress:
     `path` None tells nobody. `total` in `unit`s, None where it is not known. At most one write each `pause` seconds.
     `already` is what an interrupted run had done before: it counts as done, not for the rate. `now` is a clock in
     seconds.
+
+    While it lasts, the process ends with its parent: that is async_wrapper, which at its time limit may end itself only
+    (the module then has been started before its process group was made).
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Progress:
         """Write the first status. Raises ClusterkitError when that is impossible: then nothing would ever be seen."""
         self._started = self._now()
         self._write()
+        if self._path is not None:
+            end_with_parent()
         return self
 
     def __exit__(
@@ -71,6 +77,8 @@ class Progress:
         succeeded = kind is None or (isinstance(error, SystemExit) and error.code in (None, 0))
         self._state = DONE if succeeded else FAILED
         self._try_to_write()
+        if self._path is not None:
+            end_with_parent(False)
 
     def update(self, done: int, note: str = "") -> None:
         """Tell that `done` units are done in all; `note` says what is being done, such as a phase or a file."""

@@ -27,7 +27,7 @@ _UNALLOWED = re.compile(r"[^A-Za-z0-9._]")
 
 def generate() -> str:
     """Return a new key, such as `csync2 -k` makes: 64 characters, 384 bits."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    return "".join(secrets.choice(ALPHABET) for _position in range(LENGTH))
 
 
 def parse(content: bytes) -> str:

@@ -144,7 +144,7 @@ def test_malformed_key_is_replaced_by_a_given_one(quartet: Any, path: Path) -> N
 
 def test_regenerate_always(run_module: RunModule, path: Path) -> None:
     path.write_text(f"{KEY}\n")
-    prints = [run_module(main, path=str(path), regenerate="always") for _ in range(2)]
+    prints = [run_module(main, path=str(path), regenerate="always") for _turn in range(2)]
     assert all(result["changed"] for result in prints)
     assert len({fingerprint(KEY), *(result["fingerprint"] for result in prints)}) == 3
     before = path.read_bytes()

@@ -12,34 +12,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ansible_collections
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import command
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import MASK, Outcome, Runner, mask
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
 #: With what a password needs quoting for in a shell, in a regular expression, and in JSON.
 CANARY = "ca'n\"a r$y\\*(é"
-
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-S", "-c", code]
-
-
-def ends_soon(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that nobody has to fear, within a second."""
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.01)
-    return False
+#: Makes the collection importable in a process of its own.
+LOADER = (
+    "from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder as Finder; "
+    f"Finder(paths={[str(Path(next(iter(ansible_collections.__path__))).parent)]})._install(); "
+    f"from {command.__name__} import Runner"
+)
 
 
 def test_returns_what_the_command_said() -> None:
@@ -135,7 +126,7 @@ def test_missing_interpreter_and_directory_are_named(tmp_path: Path) -> None:
         Runner().run(["true"], cwd="/no/such")
 
 
-def test_limit_ends_the_whole_group(tmp_path: Path) -> None:
+def test_limit_ends_the_whole_group(tmp_path: Path, ends_soon: Callable[[int], bool]) -> None:
     pids = tmp_path / "pids"
     started = time.monotonic()
     with pytest.raises(ClusterkitError, match=r"did not end within 0.3 s and was stopped: begun") as caught:
@@ -145,7 +136,9 @@ def test_limit_ends_the_whole_group(tmp_path: Path) -> None:
     assert all(ends_soon(int(pid)) for pid in pids.read_text().split())
 
 
-def test_limit_ends_what_ignores_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_ends_what_ignores_term(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_soon: Callable[[int], bool]
+) -> None:
     monkeypatch.setattr(command, "_GRACE_SECONDS", 0.2)
     pids = tmp_path / "pids"
     with pytest.raises(ClusterkitError, match=r"did not end within 0.3 s"):
@@ -179,21 +172,12 @@ def test_background_process_that_floods_the_pipes_is_not_waited_for() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_command_ends_with_a_module_that_is_killed(tmp_path: Path) -> None:
+def test_command_ends_with_a_module_that_is_killed(tmp_path: Path, ends_soon: Callable[[int], bool]) -> None:
     pid_file = tmp_path / "pid"
-    source = Path(command.__file__).parent
-    code = (
-        "import sys, types, os\n"
-        "name = 'ansible_collections.clusterkit.middleware.plugins.module_utils._common'\n"
-        "errors = types.ModuleType(name + '.errors'); errors.ClusterkitError = RuntimeError\n"
-        "sys.modules[name + '.errors'] = errors\n"
-        "module = types.ModuleType('command'); sys.modules['command'] = module\n"
-        f"exec(compile(open('{source}/command.py').read(), 'command.py', 'exec'), module.__dict__)\n"
-        f"module.Runner().run(['sh', '-c', 'echo $$ > {pid_file}; exec sleep 60'])\n"
-    )
-    process = subprocess.Popen(python(code))
+    code = f"{LOADER}; Runner().run(['sh', '-c', 'echo $$ > {pid_file}; exec sleep 60'])"
+    process = subprocess.Popen([sys.executable, "-c", code])
     try:
-        for _ in range(500):
+        for _turn in range(500):
             if pid_file.exists() and pid_file.read_text().strip():
                 break
             time.sleep(0.01)

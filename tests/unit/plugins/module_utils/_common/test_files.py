@@ -247,7 +247,7 @@ def test_disk_that_is_full_half_way_leaves_the_old_file(path: Path) -> None:
         limit_file_size(4096)
         write_atomically(str(path), b"x" * 100_000)
 
-    assert os.waitstatus_to_exitcode(in_child(write)) == 7
+    assert os.WEXITSTATUS(in_child(write)) == 7
     assert (path.read_bytes(), names(path.parent)) == (OLD, ["file.cfg"])
 
 

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +152,27 @@ def test_any_status_gives_one_printable_line_or_an_error(status: Any) -> None:
     except ClusterkitError:
         return
     assert line.isprintable()
+
+
+def test_watched_process_ends_with_its_parent(path: Path) -> None:
+    def watched() -> None:
+        with Progress(str(path)):
+            time.sleep(60)
+
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if not parent:
+        child = os.fork()
+        if not child:
+            watched()
+        while not path.exists():
+            time.sleep(0.01)
+        # The first status has been written just before
+        time.sleep(0.1)
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(parent, 0)
+    # The child has the other end as well: it closes with it
+    assert select.select([reader], [], [], 5)[0]
+    os.close(reader)
+    assert read(path)["state"] == "running"

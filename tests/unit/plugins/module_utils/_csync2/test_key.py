@@ -91,7 +91,7 @@ def test_given_text_of_more_than_one_line_is_refused() -> None:
 
 
 def test_generated_keys_are_as_csync2_makes_them() -> None:
-    keys = {generate() for _ in range(50)}
+    keys = {generate() for _turn in range(50)}
     assert len(keys) == 50
     assert all(len(key) == 64 and parse(key.encode()) == key for key in keys)
     assert set("".join(keys)) == set(ALPHABET)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking for secrets where they must not be: output, arguments and environments of processes, files."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import contextlib
+import html
+import json
+import os
+import pathlib
+import shlex
+import signal
+import stat
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterable, Iterator
+
+from molecule.shared.scenario import Node
+
+#: Long enough that strace shows arguments and environments whole.
+STRACE = ("strace", "-f", "-v", "-q", "-s", "65535", "-e", "trace=execve")
+
+
+def forms(secret: str) -> dict[str, bytes]:
+    """Return the spellings in which a secret could show, by the name of the spelling."""
+    raw = secret.encode()
+    spelled = {
+        "plain": raw,
+        "URL-encoded": urllib.parse.quote(secret, safe="").encode(),
+        "form-encoded": urllib.parse.quote_plus(secret).encode(),
+        "XML-escaped": html.escape(secret).encode(),
+        "JSON": json.dumps(secret)[1:-1].encode(),
+        "JSON, not ASCII": json.dumps(secret, ensure_ascii=False)[1:-1].encode(),
+        "Python": repr(secret)[1:-1].encode(),
+        "shell-quoted": shlex.quote(secret).encode(),
+        "hexadecimal": raw.hex().encode(),
+    }
+    for offset in range(3):
+        # Within a longer text the base64 of a secret begins at any of three alignments, and its ends depend on the rest
+        encoded = base64.b64encode(b"\0" * offset + raw)
+        first = 0 if not offset else 4
+        whole = len(encoded) - (4 if (offset + len(raw)) % 3 else 0)
+        spelled[f"base64 at offset {offset}"] = encoded[first:whole]
+    return spelled
+
+
+def found_in(text: bytes, secrets: Iterable[str]) -> list[str]:
+    """Return in which spellings secrets stand in the text."""
+    return [f"{secret[:6]}…: {name}" for secret in secrets for name, form in forms(secret).items() if form in text]
+
+
+def found_in_trace(path: pathlib.Path, secrets: Iterable[str]) -> list[str]:
+    """Return which secrets the arguments and environments in a trace hold, with the beginning of the line."""
+    hits = []
+    wanted = list(secrets)
+    for line in path.read_bytes().splitlines():
+        try:
+            decoded = codecs.escape_decode(line)[0]
+        except ValueError:
+            decoded = line
+        hits += [f"{hit} in {line[:200]!r}" for hit in found_in(line + b"\n" + bytes(decoded), wanted)]
+    return hits
+
+
+@contextlib.contextmanager
+def traced(node: Node, output: pathlib.Path) -> Iterator[None]:
+    """Record every program that is started on a node meanwhile, with its arguments and its environment."""
+    listed = subprocess.run(
+        ["docker", "top", node.container, "-eo", "pid"], capture_output=True, text=True, timeout=30, check=True
+    )
+    attach = [word for pid in listed.stdout.split()[1:] for word in ("-p", pid)]
+    tracer = subprocess.Popen([*STRACE, "-o", str(output), *attach], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 20
+        # The tracer is attached when a program started on the node by the traced init shows; ssh's is such a one
+        while "TracerPid:\t0" in pathlib.Path(f"/proc/{listed.stdout.split()[1]}/status").read_text(encoding="ascii"):
+            assert tracer.poll() is None and time.monotonic() < end, f"strace did not attach to {node.name}"
+            time.sleep(0.05)
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate(timeout=30)
+
+
+def files_holding(node: Node, secrets: Iterable[str], marker: str) -> dict[str, str]:
+    """Return the files of a node changed since `marker` that hold a secret, with their mode and owner."""
+    patterns = b"\n".join(form for secret in secrets for form in forms(secret).values()) + b"\n"
+    script = (
+        "find / /run /tmp /dev/shm -xdev -path /proc -prune -o -path /sys -prune -o -type f -newer \"$1\" -print0 |"
+        " xargs -0 -r grep -laF -f /dev/fd/3 -- | sort -u | xargs -r -d '\\n' stat -c '%n %a:%U'"
+    )
+    done = subprocess.run(
+        ["docker", "exec", "-i", node.container, "bash", "-c", f"exec 3<&0; {script}", "bash", marker],
+        input=patterns.replace(b"\n\n", b"\n"),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return dict(line.rsplit(" ", 1) for line in done.stdout.decode().splitlines())  # type: ignore[misc]
+
+
+def left_on_control_node(secrets: Iterable[str], since: float, apart: Iterable[pathlib.Path]) -> list[str]:
+    """Return the files below the temporary directories of the control node, changed since then, that hold a secret."""
+    hits = []
+    roots = [pathlib.Path("/tmp"), pathlib.Path("/dev/shm"), pathlib.Path.home() / ".ansible"]  # noqa: S108
+    skipped = {str(path) for path in apart}
+    wanted = list(secrets)
+    for root in roots:
+        for directory, _names, files in os.walk(root):
+            for name in files:
+                path = pathlib.Path(directory) / name
+                with contextlib.suppress(OSError):
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode) and status.st_mtime >= since and str(path) not in skipped:
+                        hits += [f"{path}: {hit}" for hit in found_in(path.read_bytes(), wanted)]
+    return hits
