@@ -34,9 +34,7 @@ def tear_down(record: Record) -> None:
         "container": lambda one: nodes.remove_container(one["name"]),
         "network": lambda one: nodes.remove_network(one["name"]),
         "image": lambda one: machine.engine_answers() and nodes.run(["docker", "image", "rm", one["tag"]], check=False),
-        "engine": lambda one: machine.stop_engine(
-            ROOT / one["pidfile"], ROOT / one["data"], pathlib.Path(one["run"])
-        ),
+        "engine": lambda one: machine.stop_engine(ROOT / one["pidfile"], ROOT / one["data"], pathlib.Path(one["run"])),
         "directory": lambda one: shutil.rmtree(ROOT / one["path"], ignore_errors=True),
         "packages": lambda one: machine.remove_packages(one["names"]),
     }
@@ -45,7 +43,8 @@ def tear_down(record: Record) -> None:
         say("nothing to undo: the record is empty")
     # Whatever came to the machine while the engine ran goes before the engine, whenever it was recorded
     order = {"container": 0, "network": 1, "image": 2, "engine": 3, "directory": 4, "packages": 5}
-    for entry in sorted(reversed(entries), key=lambda one: order[one["kind"]]):
+    newest_first = list(reversed(entries))
+    for entry in sorted(newest_first, key=lambda one: order[one["kind"]]):
         subject = entry.get("name") or entry.get("tag") or entry.get("path") or entry.get("data") or entry.get("names")
         say(f"removing {entry['kind']} {subject if isinstance(subject, str) else ', '.join(subject)}")
         undo[entry["kind"]](entry)

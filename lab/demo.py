@@ -38,7 +38,9 @@ class Demonstration:
             "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}",
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         }
-        done = subprocess.run(self.playbook("site.yml"), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            self.playbook("site.yml"), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False
+        )
         if done.returncode:
             raise LabError("the playbook failed; what it said stands above. Run `make demo` again after mending it")
 

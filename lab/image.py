@@ -106,7 +106,9 @@ def _sources() -> str:
 def _import(root: pathlib.Path) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     packer = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-    loader = subprocess.run(["docker", "import", "-", tag()], stdin=packer.stdout, capture_output=True, text=True, check=False)
+    loader = subprocess.run(
+        ["docker", "import", "-", tag()], stdin=packer.stdout, capture_output=True, text=True, check=False
+    )
     if packer.wait() or loader.returncode:
         raise LabError(f"the engine did not take the image: {loader.stderr.strip() or 'tar failed'}")
 

@@ -48,13 +48,17 @@ def check_prerequisites() -> None:
     BUILD.mkdir(exist_ok=True)
     free = shutil.disk_usage(BUILD).free
     if free < DISK_NEEDED and not engine_answers():
-        raise LabError(f"{free / 1024**3:.1f} GiB free below {BUILD.name}/: free at least {DISK_NEEDED / 1024**3:.0f} GiB")
+        raise LabError(
+            f"{free / 1024**3:.1f} GiB free below {BUILD.name}/: free at least {DISK_NEEDED / 1024**3:.0f} GiB"
+        )
     if not engine_answers():
         status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
         effective = int(re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.M).group(1), 16)  # type: ignore[union-attr]
         missing = [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
         if missing:
-            raise LabError(f"{', '.join(missing)} missing: a container engine cannot start here; give them, or provide Docker")
+            raise LabError(
+                f"{', '.join(missing)} missing: a container engine cannot start here; give them, or provide Docker"
+            )
 
 
 def missing_packages() -> list[str]:
@@ -72,7 +76,9 @@ def plan() -> list[str]:
     """Return a line for each thing that `set_up` would install or start."""
     lines = [f"install the Debian package {name}" for name in missing_packages()]
     if not environment_is_current():
-        lines.append(f"make the Python environment {VENV.relative_to(ROOT)}/ from {LOCK_FILE.relative_to(ROOT)} (hashes checked)")
+        lines.append(
+            f"make the Python environment {VENV.relative_to(ROOT)}/ from {LOCK_FILE.relative_to(ROOT)} (hashes checked)"
+        )
     if not engine_answers():
         lines.append(f"start a container engine with its data below {ENGINE_DIRECTORY.relative_to(ROOT)}/")
     return lines
@@ -148,7 +154,9 @@ def engine_answers() -> bool:
     """Tell whether a container engine can be used."""
     if not shutil.which("docker"):
         return False
-    asked = subprocess.run(["docker", "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=30, check=False)
+    asked = subprocess.run(
+        ["docker", "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=30, check=False
+    )
     if asked.returncode:
         return False
     try:
@@ -165,16 +173,31 @@ def start_engine(record: Record) -> None:
     ENGINE_DIRECTORY.mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
     pidfile = ENGINE_DIRECTORY / "dockerd.pid"
-    record.add("engine", pidfile=str(pidfile.relative_to(ROOT)), data=str(ENGINE_DIRECTORY.relative_to(ROOT)), run=str(ENGINE_RUN))
+    record.add(
+        "engine",
+        pidfile=str(pidfile.relative_to(ROOT)),
+        data=str(ENGINE_DIRECTORY.relative_to(ROOT)),
+        run=str(ENGINE_RUN),
+    )
     log = (LOGS / "dockerd.log").open("w", encoding="utf-8")
-    argv = ["dockerd", "--data-root", str(ENGINE_DIRECTORY / "data"), "--exec-root", str(ENGINE_RUN), "--pidfile", str(pidfile)]
+    argv = [
+        "dockerd",
+        "--data-root",
+        str(ENGINE_DIRECTORY / "data"),
+        "--exec-root",
+        str(ENGINE_RUN),
+        "--pidfile",
+        str(pidfile),
+    ]
     # Its own session: the engine outlives this program, and a Ctrl-C here is none there.
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     end = time.monotonic() + 60
     while not engine_answers():
         if process.poll() is not None:
             last = (LOGS / "dockerd.log").read_text(encoding="utf-8").strip().splitlines()[-1:]
-            raise LabError(f"dockerd ended with {process.returncode}: {' '.join(last)} (log: build/lab/log/dockerd.log)")
+            raise LabError(
+                f"dockerd ended with {process.returncode}: {' '.join(last)} (log: build/lab/log/dockerd.log)"
+            )
         if time.monotonic() > end:
             raise LabError("dockerd did not answer within 60 s; see build/lab/log/dockerd.log")
         time.sleep(0.2)

@@ -71,7 +71,13 @@ class Laboratory:
             record.add("container", name=container)
             run(["docker", "rm", "--force", "--volumes", container], check=False)
             aliases = [f"--network-alias={alias}" for alias in (node["name"], *node.get("aliases", []))]
-            argv = ["docker", "run", f"--name={container}", f"--hostname={node['name']}", f"--label={LABEL}={self.prefix}"]
+            argv = [
+                "docker",
+                "run",
+                f"--name={container}",
+                f"--hostname={node['name']}",
+                f"--label={LABEL}={self.prefix}",
+            ]
             argv += [f"--network={self.prefix}", f"--ip={base}.{number}", *aliases, *_RUN, *node.get("options", [])]
             run([*argv, node.get("image") or image.tag(), "/lib/systemd/systemd"], limit=60)
         end = time.monotonic() + BOOT_LIMIT
@@ -115,7 +121,7 @@ class Laboratory:
     def _present(self) -> dict[str, str]:
         """Return the laboratory's containers and their states."""
         asked = ["docker", "ps", "--all", f"--filter=label={LABEL}={self.prefix}", "--format={{.Names}} {{.State}}"]
-        return dict(line.split() for line in run(asked).splitlines())  # type: ignore[misc]
+        return dict(line.split() for line in run(asked).splitlines())
 
     def _make_network(self, record: Record) -> str:
         """Make the network where it is missing and return its subnet."""
@@ -149,7 +155,9 @@ class Laboratory:
                 failed = self._exec(node, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
                 raise LabError(f"node {node} started with failed units: {failed or 'unknown'}")
             if time.monotonic() > end:
-                raise LabError(f"node {node} did not start within {BOOT_LIMIT:.0f} s; systemd says: {state or 'nothing'}")
+                raise LabError(
+                    f"node {node} did not start within {BOOT_LIMIT:.0f} s; systemd says: {state or 'nothing'}"
+                )
             time.sleep(0.2)
 
     def _let_in(self, node: str) -> str:

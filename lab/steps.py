@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every step of the laboratory shares: paths, progress on the screen, commands, and the record of what was done."""
+"""What every step of the laboratory shares: paths, progress on the screen, commands, the record of what was done."""
 
 from __future__ import annotations
 
@@ -64,7 +64,11 @@ def run_logged(name: str, argv: Sequence[str], *, limit: float, env: dict[str, s
     with log.open("w", encoding="utf-8") as out:
         try:
             process = subprocess.Popen(
-                list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
             )
         except FileNotFoundError as error:
             raise LabError(f"{argv[0]} is not installed") from error
@@ -95,7 +99,7 @@ def write_atomically(path: pathlib.Path, text: str, mode: int = 0o644) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         out.write(text)
         os.fchmod(out.fileno(), mode)
-    os.replace(name, path)
+    pathlib.Path(name).replace(path)
 
 
 @contextmanager

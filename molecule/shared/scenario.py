@@ -155,5 +155,3 @@ def wait_for(question: Callable[[], Value], what: str, limit: float) -> Value:
             return answer
         assert time.monotonic() < end, f"waited {limit:.0f} s for {what}"
         time.sleep(0.05)
-
-

@@ -14,6 +14,7 @@ import shlex
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator
@@ -89,7 +90,7 @@ def files_holding(node: Node, secrets: Iterable[str], marker: str) -> dict[str, 
     """Return the files of a node changed since `marker` that hold a secret, with their mode and owner."""
     patterns = b"\n".join(form for secret in secrets for form in forms(secret).values()) + b"\n"
     script = (
-        "find / /run /tmp /dev/shm -xdev -path /proc -prune -o -path /sys -prune -o -type f -newer \"$1\" -print0 |"
+        'find / /run /tmp /dev/shm -xdev -path /proc -prune -o -path /sys -prune -o -type f -newer "$1" -print0 |'
         " xargs -0 -r grep -laF -f /dev/fd/3 -- | sort -u | xargs -r -d '\\n' stat -c '%n %a:%U'"
     )
     done = subprocess.run(
@@ -105,7 +106,7 @@ def files_holding(node: Node, secrets: Iterable[str], marker: str) -> dict[str, 
 def left_on_control_node(secrets: Iterable[str], since: float, apart: Iterable[pathlib.Path]) -> list[str]:
     """Return the files below the temporary directories of the control node, changed since then, that hold a secret."""
     hits = []
-    roots = [pathlib.Path("/tmp"), pathlib.Path("/dev/shm"), pathlib.Path.home() / ".ansible"]  # noqa: S108
+    roots = [pathlib.Path(tempfile.gettempdir()), pathlib.Path.home() / ".ansible"]
     skipped = {str(path) for path in apart}
     wanted = list(secrets)
     for root in roots:

@@ -43,14 +43,16 @@ def test_key_is_one_and_closed(nodes: Nodes) -> None:
 
 def test_timers_take_turns(nodes: Nodes) -> None:
     """The members' next runs are not at the same moment."""
-    nexts = [node.out("systemctl", "show", "-P", "NextElapseUSecRealtime", "csync2-sync.timer") for node in nodes.values()]
+    nexts = [
+        node.out("systemctl", "show", "-P", "NextElapseUSecRealtime", "csync2-sync.timer") for node in nodes.values()
+    ]
     assert len(set(nexts)) == len(nodes), nexts
 
 
 @pytest.mark.parametrize(("source", "target"), [("n1", "n2"), ("n2", "n1")])
 def test_change_and_deletion_travel(nodes: Nodes, source: str, target: str) -> None:
     """A new file with an odd name arrives both ways, and its deletion too."""
-    path = f"/srv/web/from {source} \"quoted\" ü\nsecond line"
+    path = f'/srv/web/from {source} "quoted" ü\nsecond line'
     nodes[source].write(path, source)
     assert synchronise(nodes[source]).returncode == 0
     assert nodes[target].read(path) == source
@@ -126,9 +128,7 @@ def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -
         ({"csync2_groups": [{"name": "web", "include": ["/bin"]}]}, "leads through a symbolic link"),
     ],
 )
-def test_bad_input_is_refused_before_a_change(
-    scenario: Scenario, variables: dict[str, object], said: str
-) -> None:
+def test_bad_input_is_refused_before_a_change(scenario: Scenario, variables: dict[str, object], said: str) -> None:
     """One clear error that names the variable and the value, and nothing changed."""
     run = scenario.play(variables=variables)
     assert said in run.complaint()
@@ -188,7 +188,7 @@ def test_export_gives_back_the_variables(scenario: Scenario) -> None:
 
 
 def test_removed_member_keeps_its_files_only(scenario: Scenario, nodes: Nodes) -> None:
-    """After leaving, no unit, key, configuration, database or package is left, and the files are; twice changes nothing."""
+    """After leaving, no unit, key, configuration, database or package is left, and the files are."""
     assert scenario.play("remove.yml").check().changed
     node = nodes["n2"]
     for path in (KEY, "/etc/csync2.cfg", "/etc/csync2_ssl_key.pem", "/var/lib/csync2/n2.db3"):

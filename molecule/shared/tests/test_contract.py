@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every scenario has to show after it has converged, whatever its product: it runs before the scenario's own tests."""
+"""What every scenario has to show after it has converged, before the scenario's own tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_cluster_was_asked(scenario: Scenario) -> None:
 
 
 def test_check_mode_tells_exactly_what_a_run_changes(scenario: Scenario) -> None:
-    """After changes by hand, the tasks that check mode reports are the tasks that the run changes; then none are left."""
+    """After changes by hand, the tasks that check mode reports are those that the run changes; then none are left."""
     if not (scenario.directory / "drift.yml").exists():
         pytest.fail("the scenario has no drift.yml that changes things by hand on one node")
     assert scenario.play("drift.yml").check().changed

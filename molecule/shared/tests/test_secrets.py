@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No secret shows anywhere while a scenario converges, refuses, or is killed.
 
-A scenario's secrets.yml gives its secret variables: `accepted` with values that are taken, `refused` with values that are not
-(with metacharacters and letters beyond ASCII), and `kept_in`, the files that may hold them.
+A scenario's vars/secrets.yml gives its secret variables: `accepted` with values that are taken, `refused` with values
+that are not (with metacharacters and letters beyond ASCII), and `kept_in`, the files that may hold them.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import yaml
 from molecule.shared import secrets
 from molecule.shared.scenario import ROOT, Node, Scenario
 
-MARKER = "/var/tmp/secrets-test-began"  # noqa: S108  # on the node, where the test alone writes
+MARKER = "/var/cache/secrets-test-began"
 #: Loud on purpose: all that Ansible tells of tasks, arguments and differences.
 LOUD = ("-vvv", "--diff")
 
 
 @pytest.fixture(scope="module")
 def declared(scenario: Scenario) -> dict[str, Any]:
-    """Return the scenario's secrets.yml."""
-    path = scenario.directory / "secrets.yml"
+    """Return the scenario's vars/secrets.yml."""
+    path = scenario.directory / "vars" / "secrets.yml"
     if not path.exists():
-        pytest.fail("the scenario has no secrets.yml that gives its secret variables")
+        pytest.fail("the scenario has no vars/secrets.yml that gives its secret variables")
     loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return loaded
 
 
 class Attempt:
-    """A run with secret variables, given by a file that only this user reads, and all places that are searched after it."""
+    """A run with secret variables, given by a closed file, and all places that are searched after it."""
 
     def __init__(self, scenario: Scenario, nodes: dict[str, Node], variables: dict[str, Any], directory: pathlib.Path):
         self.values = [str(value) for value in variables.values()]
@@ -82,9 +82,9 @@ def test_the_search_finds_what_it_looks_for(nodes: dict[str, Node], tmp_path: pa
         # Through systemd, so that the traced init starts it
         node.out("systemd-run", "--wait", "--quiet", "sh", "-c", "exit 0", "sh", secret, limit=30)
     assert secrets.found_in_trace(tmp_path / "node.trace", [secret])
-    node.write("/var/tmp/leak", f"password={secret}\n")
-    assert "/var/tmp/leak" in secrets.files_holding(node, [secret], MARKER)
-    node.out("rm", "/var/tmp/leak")
+    node.write("/var/cache/leak", f"password={secret}\n")
+    assert "/var/cache/leak" in secrets.files_holding(node, [secret], MARKER)
+    node.out("rm", "/var/cache/leak")
     for name, form in secrets.forms(secret).items():
         assert secrets.found_in(b"before " + form + b" after", [secret]), name
 

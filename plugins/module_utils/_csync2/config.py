@@ -4,12 +4,13 @@
 """The configuration of csync2 as data: read, written, and judged.
 
 The grammar is that of csync2 2.0 (upstream's cfgfile_scanner.l and cfgfile_parser.y); which files a group includes
-follows match_pattern_list() in upstream's groups.c.
+follows match_pattern_list() and csync_step_into() in upstream's groups.c.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Pattern, Sequence
 
@@ -24,9 +25,14 @@ KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE = "include", "exclude", "compare"
 _PLAIN = re.compile(r"[A-Za-z0-9_./%*?~+,=\[\]!^-]+\Z")
 _KEYWORDS = frozenset(
     "group host exclude include compare key auto action pattern exec logfile do-local do-local-only prefix on "
-    "nossl ignore database tempdir lock-timeout backup-directory backup-generations config".split()
+    "nossl ignore database tempdir lock-timeout backup-directory backup-generations config no-cygwin-lowercase".split()
 )
-_TOKEN = re.compile(r'[ \t\r\n]+|\#[^\n]*|"(?P<quoted>[^"]*)"|(?P<mark>[{}();:@])|(?P<word>[^ \t\r\n;:{}()@\#"]+)')
+#: A word may hold colons and braces; it ends before a colon at its end, and a brace alone is a mark.
+_TOKEN = re.compile(
+    r'[ \t\r\n]+|\#[^\r\n]*|"(?P<quoted>[^"]*)"'
+    r'|(?P<word>[^ \t\r\n@;()\#"]*[^ \t\r\n@:;()\#"])|(?P<mark>[();:@])'
+)
+_NUMBER = re.compile(r"[0-9]+\Z")
 
 
 @dataclass
@@ -95,7 +101,7 @@ class Config:
 def parse(text: str) -> Config:
     """Read a configuration file's text.
 
-    Raises ClusterkitError with the line number for what csync2 would refuse as a syntax error.
+    Raises ClusterkitError with the line number for what csync2 would refuse.
     """
     return _Parser(text).config()
 
@@ -104,20 +110,21 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.tokens = list(_scan(text))
         self.at = 0
+        self.nameless = 0
 
     def config(self) -> Config:
         config = Config()
         while self.at < len(self.tokens):
             word = self._word("group, prefix, nossl, ignore, database, tempdir or lock-timeout")
             if word == "group":
-                config.groups.append(self._group(len(config.groups) + 1))
+                config.groups.append(self._group())
             elif word == "prefix":
                 config.prefixes.append(self._prefix())
             elif word == "nossl":
                 config.nossl.append((self._string("a host pattern"), self._string("a host pattern")))
                 self._mark(";")
             elif word == "ignore":
-                config.ignore += self._strings()
+                config.ignore += [self._one_of(IGNORABLE, name) for name in self._strings()]
             elif word == "database":
                 config.database = self._single()
             elif word == "tempdir":
@@ -128,34 +135,46 @@ class _Parser:
                 raise self._error(f"'{word}'", "group, prefix, nossl, ignore, database, tempdir or lock-timeout")
         return config
 
-    def _group(self, number: int) -> Group:
-        # Nameless groups are called group_1, group_2, … by csync2; the name stays empty here, as in the file.
-        group = Group(name="" if self._peek() == "{" else self._string("a group's name"))
+    def _group(self) -> Group:
+        group = Group(name=self._string("a group's name") if self._peek() != "{" else self._next_name())
         self._mark("{")
-        single = {"key": "key", "auto": "auto", "backup-directory": "backup_directory"}
         while self._peek() != "}":
             word = self._word("a statement of a group")
             if word == "host":
                 group.hosts += self._hosts()
             elif word in (KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE):
-                group.patterns += [(word, text) for text in self._strings()]
-            elif word in single:
-                setattr(group, single[word], self._single())
+                group.patterns += _patterns(word, self._strings())
+            elif word in ("key", "auto"):
+                if getattr(group, word):
+                    raise self._error(f"a second '{word}'", f"one in group {group.name}")
+                setattr(group, word, self._single())
+            elif word == "backup-directory":
+                group.backup_directory = self._single()
             elif word == "backup-generations":
                 group.backup_generations = self._number()
             elif word == "action":
                 group.actions.append(self._action())
             else:
-                raise self._error(f"'{word}'", f"a statement of group {group.name or number}")
+                raise self._error(f"'{word}'", f"a statement of group {group.name}")
         self._mark("}")
+        if not group.key:
+            raise self._error("no 'key'", f"one in group {group.name}")
+        if group.auto:
+            self._one_of(AUTO_METHODS, group.auto)
         return group
+
+    def _next_name(self) -> str:
+        """Return the name that csync2 gives to a group without one."""
+        self.nameless += 1
+        return f"group_{self.nameless}"
 
     def _hosts(self) -> list[Host]:
         hosts: list[Host] = []
         slave = False
-        while self._peek() != ";":
-            if self._peek() in ("(", ")"):
-                slave = self._take()[0] == "("
+        while slave or self._peek() != ";":
+            if self._peek() == (")" if slave else "("):
+                self._take()
+                slave = not slave
                 continue
             host = Host(self._string("a host's name"), slave=slave)
             if self._peek() == "@":
@@ -195,6 +214,8 @@ class _Parser:
             pattern = self._string("a host pattern")
             self._mark(":")
             entries.append((pattern, self._single()))
+            if not entries[-1][1].startswith("/"):
+                raise self._error(f"'{entries[-1][1]}'", "an absolute path")
         self._mark("}")
         return name, entries
 
@@ -212,14 +233,19 @@ class _Parser:
 
     def _number(self) -> int:
         text = self._single()
-        if not text.isdigit():
+        if not _NUMBER.match(text):
             raise self._error(f"'{text}'", "a number")
         return int(text)
+
+    def _one_of(self, known: Sequence[str], text: str) -> str:
+        if text not in known:
+            raise self._error(f"'{text}'", f"one of {', '.join(known)}")
+        return text
 
     def _peek(self) -> str:
         """Return the next token if it is a mark, else an empty string."""
         if self.at >= len(self.tokens):
-            raise self._error("the end of the file", "';' or '}'")
+            raise self._error("the end of the file", "more")
         text, kind, _line = self.tokens[self.at]
         return text if kind == "mark" else ""
 
@@ -259,10 +285,18 @@ def _scan(text: str) -> Iterator[tuple[str, str, int]]:
         if not found:
             raise ClusterkitError(f"csync2's configuration, line {line}: found an unclosed quotation mark")
         kind = found.lastgroup
-        if kind:
-            yield found.group(kind), kind, line
+        token = found.group(kind) if kind else ""
+        # An empty pair of quotation marks is no string for csync2, it is nothing
+        if kind and token:
+            yield token, "mark" if kind == "word" and token in "{}" else kind, line
         line += found.group().count("\n")
         position = found.end()
+
+
+def _patterns(kind: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the patterns of one statement. Of several that are to be compared csync2 includes all but the last."""
+    kinds = [KIND_INCLUDE if kind == KIND_COMPARE else kind] * (len(texts) - 1) + [kind]
+    return list(zip(kinds, texts))
 
 
 def render(config: Config) -> str:
@@ -324,10 +358,8 @@ def _render_group(group: Group) -> Iterator[str]:
 
 def _quote(text: str, always: bool = False) -> str:
     """Return a string as the scanner reads it back; quotation marks cannot be escaped in the format."""
-    if '"' in text or "\n" in text or "\0" in text or not text:
-        raise ClusterkitError(
-            f"csync2's configuration cannot hold {text!r}: it has no escape for quotation marks and line ends"
-        )
+    if '"' in text or "\0" in text or not text:
+        raise ClusterkitError(f"csync2's configuration cannot hold {text!r}: it has no escape for quotation marks")
     return text if _PLAIN.match(text) and text not in _KEYWORDS and not always else f'"{text}"'
 
 
