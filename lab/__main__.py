@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from lab import demo, image, machine, nodes
-from lab.steps import LAB, ROOT, LabError, Record, fail, say
+from lab.steps import ROOT, LabError, Record, fail, say
 
 
 def set_up(record: Record) -> None:
@@ -49,7 +49,6 @@ def tear_down(record: Record) -> None:
         say(f"removing {entry['kind']} {subject if isinstance(subject, str) else ', '.join(subject)}")
         undo[entry["kind"]](entry)
         record.drop(entry)
-    shutil.rmtree(LAB / "nodes", ignore_errors=True)
 
 
 def main() -> int:

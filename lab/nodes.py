@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import shutil
 import subprocess
 import time
 from typing import Any
@@ -60,6 +61,7 @@ class Laboratory:
         arguments of `docker run`) and `image`. Running nodes of the same name are used as they are. Raises LabError.
         """
         _make_key()
+        record.add("directory", path=str(self.directory.relative_to(ROOT)))
         names = [str(node["name"]) for node in nodes]
         subnet = self._make_network(record)
         base = subnet.rpartition(".")[0]
@@ -100,6 +102,8 @@ class Laboratory:
             record.drop({"kind": "container", "name": container})
         run(["docker", "network", "rm", self.prefix], check=False)
         record.drop({"kind": "network", "name": self.prefix})
+        shutil.rmtree(self.directory, ignore_errors=True)
+        record.drop({"kind": "directory", "path": str(self.directory.relative_to(ROOT))})
 
     def connection_inventory(self, instances: list[dict[str, Any]]) -> str:
         """Return an inventory (JSON is YAML) that only says how the nodes are reached."""

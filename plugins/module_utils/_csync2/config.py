@@ -33,6 +33,23 @@ _TOKEN = re.compile(
     r'|(?P<word>[^ \t\r\n@;()\#"]*[^ \t\r\n@:;()\#"])|(?P<mark>[();:@])'
 )
 _NUMBER = re.compile(r"[0-9]+\Z")
+#: A bracket expression of fnmatch(3): whether it is negated, and what it lists.
+_BRACKET = re.compile(rb"\[([!^]|(?![!^]))((?:\]|\[:[a-z]+:\]|\\.|[^\]\\])(?:\[:[a-z]+:\]|\\.|[^\]\\])*)\]", re.S)
+_ITEM = re.compile(rb"\[:(?P<class>[a-z]+):\]|(?P<low>\\.|.)(?:-(?P<high>\\.|.))?", re.S)
+_CLASSES = {
+    b"alnum": (string.ascii_letters + string.digits).encode(),
+    b"alpha": string.ascii_letters.encode(),
+    b"blank": b" \t",
+    b"cntrl": bytes([*range(32), 127]),
+    b"digit": string.digits.encode(),
+    b"graph": bytes(range(33, 127)),
+    b"lower": string.ascii_lowercase.encode(),
+    b"print": bytes(range(32, 127)),
+    b"punct": string.punctuation.encode(),
+    b"space": string.whitespace.encode(),
+    b"upper": string.ascii_uppercase.encode(),
+    b"xdigit": string.hexdigits.encode(),
+}
 
 
 @dataclass
@@ -126,7 +143,9 @@ class _Parser:
             elif word == "ignore":
                 config.ignore += [self._one_of(IGNORABLE, name) for name in self._strings()]
             elif word == "database":
-                config.database = self._single()
+                # csync2 keeps the first one
+                database = self._single()
+                config.database = config.database or database
             elif word == "tempdir":
                 config.tempdir = self._single()
             elif word == "lock-timeout":
@@ -144,10 +163,10 @@ class _Parser:
                 group.hosts += self._hosts()
             elif word in (KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE):
                 group.patterns += _patterns(word, self._strings())
-            elif word in ("key", "auto"):
-                if getattr(group, word):
-                    raise self._error(f"a second '{word}'", f"one in group {group.name}")
-                setattr(group, word, self._single())
+            elif word == "key":
+                group.key = self._once(group.key)
+            elif word == "auto":
+                group.auto = self._one_of(AUTO_METHODS, self._once(group.auto))
             elif word == "backup-directory":
                 group.backup_directory = self._single()
             elif word == "backup-generations":
@@ -159,8 +178,6 @@ class _Parser:
         self._mark("}")
         if not group.key:
             raise self._error("no 'key'", f"one in group {group.name}")
-        if group.auto:
-            self._one_of(AUTO_METHODS, group.auto)
         return group
 
     def _next_name(self) -> str:
@@ -231,6 +248,12 @@ class _Parser:
         self._mark(";")
         return text
 
+    def _once(self, present: str) -> str:
+        text = self._single()
+        if present:
+            raise self._error(f"'{text}' after '{present}'", "only one")
+        return text
+
     def _number(self) -> int:
         text = self._single()
         if not _NUMBER.match(text):
@@ -288,7 +311,7 @@ def _scan(text: str) -> Iterator[tuple[str, str, int]]:
         token = found.group(kind) if kind else ""
         # An empty pair of quotation marks is no string for csync2, it is nothing
         if kind and token:
-            yield token, "mark" if kind == "word" and token in "{}" else kind, line
+            yield token, "mark" if kind == "word" and token in ("{", "}") else kind, line
         line += found.group().count("\n")
         position = found.end()
 
@@ -381,19 +404,39 @@ def from_variables(
         groups=[_group_from(f"csync2_groups[{number}]", group, members, key) for number, group in enumerate(groups)],
         nossl=[(str(pair["from"]), str(pair["to"])) for pair in nossl],
         ignore=[str(name) for name in ignore],
-        prefixes=[
-            (str(one["name"]), [(str(entry["hosts"]), str(entry["path"])) for entry in one["paths"]])
-            for one in prefixes
-        ],
+        prefixes=[_prefix_from(f"csync2_prefixes[{number}]", one) for number, one in enumerate(prefixes)],
     )
     for name in config.ignore:
         if name not in IGNORABLE:
             raise ClusterkitError(f"csync2_ignore has {name!r}: csync2 knows {', '.join(IGNORABLE)}")
+    _check_prefixes(config)
     names = [group.name for group in config.groups]
     for name in names:
         if names.count(name) > 1:
             raise ClusterkitError(f"csync2_groups has {names.count(name)} groups named {name!r}: give each its own name")
     return config
+
+
+def _prefix_from(where: str, data: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+    entries = []
+    for number, entry in enumerate(data["paths"]):
+        if set(entry) != {"hosts", "path"}:
+            raise ClusterkitError(f"{where}.paths[{number}] has {', '.join(sorted(entry))}: write 'hosts' and 'path'")
+        _absolute(f"{where}.paths[{number}].path", str(entry["path"]))
+        entries.append((str(entry["hosts"]), str(entry["path"])))
+    return str(data["name"]), entries
+
+
+def _check_prefixes(config: Config) -> None:
+    """Refuse patterns with a prefix that is not defined: they would match nothing."""
+    defined = [name for name, _entries in config.prefixes]
+    for group in config.groups:
+        for _kind, text in group.patterns:
+            if text.startswith("%") and text[1:].partition("%")[0] not in defined:
+                raise ClusterkitError(
+                    f"csync2_groups ({group.name}) has {text!r}: its prefix is none of csync2_prefixes, "
+                    f"which has {', '.join(defined) or 'none'}"
+                )
 
 
 def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: str) -> Group:
@@ -403,7 +446,8 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
     if unknown:
         raise ClusterkitError(f"{where} has {unknown[0]!r}: known are {', '.join(sorted(known))}")
     slaves = [str(name) for name in data.get("slaves") or []]
-    names = [str(name) for name in data.get("hosts") or [one for one in members if one not in slaves]]
+    enslaved = [name.partition("@")[0] for name in slaves]
+    names = [str(name) for name in data.get("hosts") or [one for one in members if one not in enslaved]]
     group = Group(
         name=str(data.get("name") or ""),
         hosts=[_host_from(f"{where}.hosts", text, members) for text in names]
@@ -428,7 +472,7 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
         raise ClusterkitError(f"{where}.auto is {group.auto!r}: csync2 knows {', '.join(AUTO_METHODS)}")
     generations = data.get("backup_generations")
     if generations is not None:
-        if isinstance(generations, bool) or not str(generations).isdigit() or int(generations) < 1:
+        if isinstance(generations, bool) or not _NUMBER.match(str(generations)) or int(generations) < 1:
             raise ClusterkitError(f"{where}.backup_generations is {generations!r}: a whole number from 1")
         if not group.backup_directory:
             raise ClusterkitError(f"{where}.backup_generations without .backup_directory has no effect: name the directory")
@@ -454,29 +498,35 @@ def _patterns_from(where: str, data: dict[str, Any]) -> list[tuple[str, str]]:
             raise ClusterkitError(f"{where} has patterns beside include or exclude: use the one or the others")
         patterns = []
         for number, one in enumerate(data["patterns"]):
-            if len(one) != 1 or not set(one) <= {KIND_INCLUDE, KIND_EXCLUDE}:
+            if len(one) != 1 or not set(one) <= {KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE}:
                 raise ClusterkitError(f"{where}.patterns[{number}] is {one!r}: write 'include: PATH' or 'exclude: PATTERN'")
             kind = next(iter(one))
             patterns.append((str(kind), str(one[kind])))
     else:
         patterns = [(KIND_INCLUDE, str(text)) for text in data.get("include") or []]
+        for _kind, text in patterns:
+            _absolute(f"{where}.include", text, prefixed=True)
         patterns += [(KIND_EXCLUDE, str(text)) for text in data.get("exclude") or []]
-    includes = [text for kind, text in patterns if kind == KIND_INCLUDE]
-    if not includes:
+    if not any(kind == KIND_INCLUDE and _is_path(text) for kind, text in patterns):
         raise ClusterkitError(f"{where}.include is empty: name at least one absolute path")
-    for text in includes:
-        _absolute(f"{where}.include", text)
     for kind, text in patterns:
         # A pattern without a leading slash is compared with the base name alone, which never has one
-        if kind == KIND_EXCLUDE and "/" in text and not text.startswith(("/", "%")):
+        if "/" in text and not _is_path(text):
             raise ClusterkitError(
-                f"{where}.exclude has {text!r}: write an absolute path, or a base-name pattern without a slash"
+                f"{where}.{kind} has {text!r}: write an absolute path, or a base-name pattern without a slash"
             )
+        if "/" in text:
+            _absolute(f"{where}.{kind}", text, prefixed=True)
     return patterns
 
 
-def _absolute(where: str, path: str) -> None:
-    if not path.startswith(("/", "%")):
+def _is_path(pattern: str) -> bool:
+    """Tell whether csync2 compares a pattern with whole paths, not with base names."""
+    return pattern.startswith(("/", "%"))
+
+
+def _absolute(where: str, path: str, prefixed: bool = False) -> None:
+    if not path.startswith("/") and not (prefixed and _is_path(path)):
         raise ClusterkitError(f"{where} is {path!r}: csync2 takes absolute paths only; write '/{path}' if that is meant")
     if "/../" in f"{path}/" or "/./" in f"{path}/" or "//" in path:
         raise ClusterkitError(f"{where} is {path!r}: csync2 compares paths as text; write it without '.', '..' and '//'")
@@ -489,6 +539,10 @@ def _action_from(where: str, data: dict[str, Any]) -> Action:
         raise ClusterkitError(f"{where} has {unknown[0]!r}: known are {', '.join(sorted(known))}")
     if not data.get("commands") and not data.get("logfile"):
         raise ClusterkitError(f"{where} has neither commands nor a logfile: it would do nothing")
+    for text in data.get("patterns") or []:
+        # Unless a star may stand for slashes, which '**' makes all of them do
+        if not _is_path(str(text)) and "**" not in str(text):
+            raise ClusterkitError(f"{where}.patterns has {text!r}: csync2 compares whole paths; write an absolute path")
     only = bool(data.get("do_local_only"))
     return Action(
         patterns=[str(text) for text in data.get("patterns") or []],
@@ -511,7 +565,7 @@ def to_variables(config: Config) -> dict[str, Any]:
             data["slaves"] = slaves
         includes = [(kind, text) for kind, text in group.patterns if kind == KIND_INCLUDE]
         excludes = [(kind, text) for kind, text in group.patterns if kind == KIND_EXCLUDE]
-        if group.patterns == includes + excludes:
+        if group.patterns == includes + excludes and all(_is_path(text) for _kind, text in includes):
             data["include"] = [text for _kind, text in includes]
             if excludes:
                 data["exclude"] = [text for _kind, text in excludes]
@@ -556,38 +610,42 @@ def _action_to(action: Action) -> dict[str, Any]:
 
 
 class Matcher:
-    """Tells which paths a host's groups include, as csync2 does.
+    """Tells which files a host's groups include, as csync2 does.
 
     In csync2 the last pattern that matches decides, separately for path patterns and for base-name patterns, and a
-    file is included when both say so. Bytes throughout: csync2 compares bytes, and a name need not be UTF-8.
+    file is included when both say so. Files go by the names that csync2 has for them: their path, or `%prefix%/…`
+    below the directory of a prefix. Bytes throughout: csync2 compares bytes, and a name need not be UTF-8.
     """
 
     def __init__(self, config: Config, name: str) -> None:
-        prefixes = {prefix: _prefix_path(entries, name) for prefix, entries in config.prefixes}
+        #: Where a walk has to begin: the names and paths of the root and of the prefixes' directories.
+        self.starts = [(b"/", b"/")]
+        for prefix, entries in config.prefixes:
+            path = _prefix_path(entries, name.lower())
+            if path:
+                self.starts.append((_bytes(f"%{prefix}%"), _bytes(path)))
         self._groups: list[list[tuple[bool, bool, Pattern[bytes]]]] = []
-        self.roots: list[bytes] = []
+        self._above: list[Pattern[bytes]] = []
         for group in config.groups_of(name):
             rows = []
             for kind, raw in group.patterns:
                 if kind == KIND_COMPARE:
                     continue
-                text = _expand(raw, prefixes)
-                if text is None:
-                    continue
-                text = text.rstrip("/") or "/"
-                is_path = text.startswith("/")
-                rows.append((is_path, kind == KIND_INCLUDE, _compile(text, is_path)))
+                text = raw.rstrip("/") or "/"
+                is_path, slashes = _is_path(text), "**" in text
+                tail = b"(?:/.*)?" if is_path else b""
+                rows.append((is_path, kind == KIND_INCLUDE, _compile(text, slashes or not is_path, tail)))
                 if is_path and kind == KIND_INCLUDE:
-                    self.roots.append(_fixed_part(text))
+                    self._above += [_compile(text[: found.start()], slashes) for found in re.finditer("/", text)]
             self._groups.append(rows)
 
-    def includes(self, path: bytes) -> bool:
-        """Tell whether the file or directory `path` (absolute) is included in a group."""
-        base = path.rpartition(b"/")[2]
+    def includes(self, name: bytes) -> bool:
+        """Tell whether a file or directory is included in a group."""
+        base = name.rpartition(b"/")[2]
         for rows in self._groups:
             by_path, by_base = False, True
             for is_path, included, pattern in rows:
-                if is_path and pattern.match(path):
+                if is_path and pattern.match(name):
                     by_path = included
                 elif not is_path and pattern.match(base):
                     by_base = included
@@ -595,63 +653,59 @@ class Matcher:
                 return True
         return False
 
-
-def _prefix_path(entries: list[tuple[str, str]], name: str) -> str | None:
-    for pattern, path in entries:
-        if _compile(pattern, False).match(name.encode()):
-            return path.rstrip("/") or "/"
-    return None
+    def leads_on(self, name: bytes) -> bool:
+        """Tell whether below a directory that is not included there may be what is."""
+        return name == b"/" or any(pattern.match(name) for pattern in self._above)
 
 
-def _expand(text: str, prefixes: dict[str, str | None]) -> str | None:
-    """Replace %prefix% by this host's path; None where the prefix has no path here, so that nothing matches."""
-    if not text.startswith("%"):
-        return text
-    prefix, _percent, rest = text[1:].partition("%")
-    path = prefixes.get(prefix)
-    return None if path is None else path + rest
+def _prefix_path(entries: list[tuple[str, str]], name: str) -> str:
+    """Return the path of a prefix on a host, empty where it has none."""
+    paths = [path for pattern, path in entries if _compile(pattern, True).match(_bytes(name))]
+    return paths[0].rstrip("/") or "/" if paths else ""
 
 
-def _fixed_part(text: str) -> bytes:
-    """Return the longest directory or file that contains no wildcard: where a walk has to begin."""
-    parts = []
-    for part in text.split("/"):
-        if re.search(r"[*?\[\\]", part):
-            break
-        parts.append(part)
-    return ("/".join(parts) or "/").encode("utf-8", "surrogateescape")
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
-def _compile(text: str, is_path: bool) -> Pattern[bytes]:
-    """Translate an fnmatch(3) pattern. '**' anywhere lets every star match slashes (add_patt() upstream)."""
-    slashes = not is_path or "**" in text
-    any_one, any_many = (b".", b".*") if slashes else (b"[^/]", b"[^/]*")
-    raw = text.encode("utf-8", "surrogateescape")
-    out, at = [], 0
+def _compile(pattern: str, slashes: bool, tail: bytes = b"") -> Pattern[bytes]:
+    """Translate an fnmatch(3) pattern of the C locale; `slashes` tells whether wildcards match slashes.
+
+    `tail` is what may follow, as an expression (FNM_LEADING_DIR).
+    """
+    raw, out, at = _bytes(pattern), [], 0
     while at < len(raw):
         char = raw[at : at + 1]
-        at += 1
+        bracket = _BRACKET.match(raw, at) if char == b"[" else None
+        if bracket:
+            out.append(_one_of(_members(bracket.group(2), bool(bracket.group(1))) - (set() if slashes else {ord("/")})))
+            at = bracket.end()
+            continue
         if char == b"*":
-            out.append(any_many)
+            out.append(b".*" if slashes else b"[^/]*")
         elif char == b"?":
-            out.append(any_one)
-        elif char == b"\\" and at < len(raw):
-            out.append(re.escape(raw[at : at + 1]))
+            out.append(b"." if slashes else b"[^/]")
+        elif char == b"\\":
             at += 1
-        elif char == b"[":
-            end = raw.find(b"]", at + 2 if raw[at : at + 1] in (b"!", b"^") else at + 1)
-            if end < 0:
-                out.append(re.escape(char))
-                continue
-            inner = raw[at:end].replace(b"\\", b"\\\\").replace(b"[", b"\\[")
-            if inner[:1] in (b"!", b"^"):
-                inner = b"^" + inner[1:]
-            out.append(b"[" + inner + b"]")
-            at = end + 1
+            # Nothing is escaped at the end, and such a pattern matches nothing
+            out.append(re.escape(raw[at : at + 1]) or b"(?!)")
         else:
             out.append(re.escape(char))
-    # FNM_LEADING_DIR: a path pattern also matches everything below what it matches
-    tail = b"(?:/.*)?" if is_path else b""
-    if out == [b"/"] and is_path:
-        return re.compile(b"/.*", re.S)
+        at += 1
     return re.compile(b"".join(out) + tail + b"\\Z", re.S)
+
+
+def _members(body: bytes, negated: bool) -> set[int]:
+    """Return the bytes that a bracket expression stands for."""
+    members: set[int] = set()
+    for item in _ITEM.finditer(body):
+        if item.group("class"):
+            members.update(_CLASSES.get(item.group("class"), b""))
+        else:
+            low = item.group("low")[-1]
+            members.update(range(low, (item.group("high") or item.group("low"))[-1] + 1))
+    return set(range(256)) - members if negated else members
+
+
+def _one_of(members: set[int]) -> bytes:
+    return b"[" + b"".join(b"\\x%02x" % member for member in sorted(members)) + b"]" if members else b"(?!)"
