@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import cluster, config
 
 
-def csync2_config(groups: Sequence[Mapping[str, Any]], **options: Any) -> str:
+def csync2_config(groups: Sequence[dict[str, Any]], **options: Any) -> str:
     """Return the text of csync2.cfg for the role's variables. Raises ClusterkitError."""
-    return config.render(config.from_variables(list(groups), **options))
+    return config.render(config.from_variables(groups, **options))
 
 
 class FilterModule:

@@ -14,10 +14,10 @@ author:
 description:
   - Makes the private key and the self-signed certificate with which a csync2 host answers its peers, and makes them
     anew when they are missing, do not belong together, or do not fit the options.
-  - All hosts of a cluster need the same O(subject), each with its own key. csync2 asks a peer for a certificate that was
-    issued by its own subject.
-  - Peers pin a host's certificate at the first contact. After RV(certificate_changed) is V(true) on a host that they know,
-    they refuse it until they have forgotten the old one.
+  - All hosts of a cluster need the same O(subject), each with its own key. csync2 asks a peer for a certificate that
+    was issued by its own subject.
+  - Peers pin a host's certificate at the first contact. After RV(certificate_changed) is V(true) on a host that they
+    know, they refuse it until they have forgotten the old one.
 requirements:
   - openssl
 attributes:
@@ -28,8 +28,9 @@ attributes:
     support: full
     description: Returns subject, end of validity and problem, never the key.
   idempotent:
-    support: full
+    support: partial
     description: A second run with the same options changes nothing.
+    details: With O(regenerate=true) every run makes the pair anew.
 options:
   key_path:
     description: Path of the private key. It is written with mode V(0600).
@@ -119,7 +120,7 @@ def run(module: AnsibleModule) -> None:
     differences.add("modes", [], [str(path) for path in loose])
     if not module.check_mode:
         if reason:
-            files.make(wanted["subject"], wanted["bits"], wanted["days"])
+            files.make(wanted["subject"], wanted["bits"], wanted["days"], wanted["renew_days"])
             present = files.inspect(wanted["subject"], wanted["bits"])
         elif loose:
             files.set_modes()

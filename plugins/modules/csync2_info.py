@@ -171,8 +171,9 @@ units:
   sample: {"csync2.socket": "active"}
 """
 
+import pathlib
 from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -186,14 +187,14 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync
 LISTENERS = ("csync2", "systemd", "xinetd")
 
 
-def look(module: AnsibleModule) -> Dict[str, Any]:
+def look(module: AnsibleModule) -> dict[str, Any]:
     """Return what the member is and knows. Raises ClusterkitError."""
     wanted = module.params
     binary = module.get_bin_path("csync2") or ""
     config, error = read_config(wanted["config_path"])
     database = state.read_database(state.database_path(wanted["name"], wanted["database_directory"]))
     peers = config.peers_of(wanted["name"]) if config else []
-    found: Dict[str, Any] = {
+    found: dict[str, Any] = {
         "installed": bool(binary),
         "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
         "config": to_variables(config) if config else {},
@@ -216,11 +217,10 @@ def look(module: AnsibleModule) -> Dict[str, Any]:
     return found
 
 
-def read_config(path: str) -> "tuple[Config | None, str]":
+def read_config(path: str) -> tuple[Config | None, str]:
     """Return the configuration, None where there is none, and what is wrong with it."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            config = parse(handle.read())
+        config = parse(pathlib.Path(path).read_bytes().decode(errors="surrogateescape"))
     except FileNotFoundError:
         return None, ""
     except (ClusterkitError, OSError) as error:
@@ -229,9 +229,9 @@ def read_config(path: str) -> "tuple[Config | None, str]":
     return (config, "") if config.groups else (None, "")
 
 
-def manifests(config: "Config | None", name: str, with_entries: bool) -> Dict[str, Any]:
+def manifests(config: Config | None, name: str, with_entries: bool) -> dict[str, Any]:
     """Return the manifest of each group that the member is in."""
-    out: Dict[str, Any] = {}
+    out: dict[str, Any] = {}
     for group in config.groups_of(name) if config else []:
         alone = Config(groups=[group], prefixes=config.prefixes, ignore=config.ignore) if config else Config()
         entries = dict(state.manifest(alone, name))

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - clusterkit contributors (@clusterkit)
 description:
-  - csync2 pins a peer's certificate at the first contact, and refuses the peer for ever when its certificate changes. This
-    module forgets a pin that is not the certificate which the peer has now; the next contact pins that one.
+  - csync2 pins a peer's certificate at the first contact, and refuses the peer for ever when its certificate changes.
+    This module forgets a pin that is not the certificate which the peer has now; the next contact pins that one.
   - Give the fingerprints from a source that is trusted, such as the peers' own files read over Ansible's connection.
 attributes:
   check_mode:

@@ -17,7 +17,10 @@ description:
 attributes:
   check_mode:
     support: partial
-    description: Asks the peers which files differ. Where a peer does not answer nothing can be predicted, and a warning says so.
+    description: Asks the peers which files differ.
+    details:
+      - What has changed since csync2 last looked at the files is not seen.
+      - Where a peer does not answer nothing can be predicted, and a warning says so.
   diff_mode:
     support: full
     description: Lists the files that differ or were sent.
@@ -61,7 +64,9 @@ sent:
   returned: when O(state=synchronised)
   sample: [{"peer": "n2", "file": "/srv/web/index.html"}]
 left:
-  description: Files that could not be sent, with the reason.
+  description:
+    - Files that were not sent, with the reason.
+    - The module fails for them, unless the peer's version wins by C(auto), or this member is a slave of the group.
   type: list
   elements: dict
   returned: when O(state=synchronised)
@@ -80,7 +85,7 @@ def record(module: AnsibleModule, csync2: Csync2) -> None:
     database = csync2.database()
     new = not (database and database.files)
     if new and not module.check_mode:
-        csync2.record_if_new()
+        new = csync2.record_if_new()
     after = "the present files are recorded\n"
     module.exit_json(changed=new, diff={"before": "no file is recorded\n" if new else after, "after": after})
 
@@ -89,7 +94,8 @@ def predict(module: AnsibleModule, csync2: Csync2) -> None:
     """Tell what a run would send. Raises ClusterkitError."""
     database = csync2.database()
     if not (database and database.files):
-        module.exit_json(changed=True, sent=[], left=[], diff={"before": "", "after": "the first exchange of all files\n"})
+        after = "the first exchange of all files\n"
+        module.exit_json(changed=True, sent=[], left=[], diff={"before": "", "after": after})
     try:
         # A file that only the peer has is sent by the peer, so it is no change of this member's run
         rows = [{"peer": one.peer, "file": one.file} for one in csync2.differences() if one.side != "peer only"]
@@ -103,22 +109,24 @@ def synchronise(module: AnsibleModule, csync2: Csync2) -> None:
     """Send what has changed. Raises ClusterkitError for files that stay unsent."""
     result = csync2.exchange(winner=module.params["winner"])
     told = summary(result)
-    if result.left:
+    if result.conflicts() or result.failures():
         raise ClusterkitError(complaint(module.params["name"], result), told)
     module.exit_json(changed=bool(result.sent), diff=listing(told["sent"]), **told)
 
 
 def complaint(name: str, result: Exchange) -> str:
     """Say in one sentence what was not sent and what would help."""
-    rows = [f"{one.file} to {one.peer} ({reason})" for one, reason in result.left[:5]]
-    more = f", and {len(result.left) - 5} more" if len(result.left) > 5 else ""
+    wrong = {*result.conflicts(), *result.failures()}
+    left = [(one, reason) for one, reason in result.left if one in wrong]
+    rows = [f"{one.file} to {one.peer} ({reason})" for one, reason in left[:5]]
+    more = f", and {len(left) - 5} more" if len(left) > 5 else ""
     text = f"{name} could not send {', '.join(rows)}{more}."
     if result.conflicts():
         text += " Compare the versions and declare the member whose version is right as the winner."
     return text
 
 
-def listing(rows: "list[dict[str, str]]") -> "dict[str, str]":
+def listing(rows: list[dict[str, str]]) -> dict[str, str]:
     """Return the difference as a list of files."""
     return {"before": "", "after": "".join(f"{row['file']} to {row['peer']}\n" for row in rows)}
 
@@ -134,7 +142,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    csync2 = Csync2(module.params["name"], Runner(), module.get_bin_path("csync2", required=True), limit=module.params["limit"])
+    binary = module.get_bin_path("csync2", required=True)
+    csync2 = Csync2(module.params["name"], Runner(), binary, limit=module.params["limit"])
     try:
         if module.params["state"] == "recorded":
             record(module, csync2)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,22 @@ from molecule.shared.scenario import Node, Scenario, wait_for
 Nodes = dict[str, Node]
 KEY = "/etc/csync2.key"
 WEB = {"name": "web", "include": ["/srv/web"]}
+
+
+@pytest.fixture
+def by_hand(nodes: Nodes) -> Iterator[None]:
+    """Let nothing run by itself during a test, so that it decides who sends when."""
+    units = ("csync2-watch.service", "csync2-sync.timer")
+    for node in nodes.values():
+        node.out("systemctl", "stop", *units)
+    yield
+    for node in nodes.values():
+        node.out("systemctl", "start", *units)
+
+
+def starts(node: Node) -> int:
+    """Return how often the service was started on a node."""
+    return str(node.read("/var/log/web.starts")).count("started")
 
 
 def synchronise(node: Node) -> subprocess.CompletedProcess[str]:
@@ -50,7 +67,7 @@ def test_timers_take_turns(nodes: Nodes) -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), [("n1", "n2"), ("n2", "n1")])
-def test_change_and_deletion_travel(nodes: Nodes, source: str, target: str) -> None:
+def test_change_and_deletion_travel(nodes: Nodes, by_hand: None, source: str, target: str) -> None:
     """A new file with an odd name arrives both ways, and its deletion too."""
     path = f'/srv/web/from {source} "quoted" ü\nsecond line'
     nodes[source].write(path, source)
@@ -68,16 +85,63 @@ def test_excluded_files_stay(nodes: Nodes) -> None:
     assert nodes["n2"].read("/srv/web/draft~") is None
 
 
-def test_timer_synchronises_by_itself(nodes: Nodes) -> None:
-    """Nobody has to start anything: a change arrives within the interval."""
+@pytest.mark.parametrize(("source", "target"), [("n1", "n2"), ("n2", "n1")])
+def test_change_is_sent_at_once_and_does_not_echo(nodes: Nodes, source: str, target: str) -> None:
+    """A change arrives within seconds without anybody starting anything, and the receiver sends nothing back."""
+    sent = ("journalctl", "-u", "csync2-watch.service", "--no-pager", "-o", "cat")
+    nodes[target].out("systemctl", "stop", "csync2-sync.timer")
+    before = nodes[target].out(*sent)
+    path = f"/srv/web/deep/er/{source}"
+    nodes[source].out("mkdir", "-p", "/srv/web/deep/er")
+    nodes[source].write(path, "quick")
+    wait_for(lambda: nodes[target].read(path) == "quick", "the change", limit=5)
+    nodes[source].out("rm", "-r", "/srv/web/deep")
+    wait_for(lambda: nodes[target].run("test", "-e", "/srv/web/deep").returncode != 0, "the deletion", limit=5)
+    assert nodes[target].out(*sent) == before
+    nodes[target].out("systemctl", "start", "csync2-sync.timer")
+
+
+def test_action_runs_once_for_a_burst(nodes: Nodes) -> None:
+    """Many files that arrive together restart the service on the receiver once, and not on the sender."""
+    before = {name: starts(node) for name, node in nodes.items()}
+    nodes["n1"].out("sh", "-c", "mkdir -p /srv/web/app && for i in $(seq 30); do echo $i > /srv/web/app/$i; done")
+    wait_for(lambda: nodes["n2"].read("/srv/web/app/30"), "the last file", limit=10)
+    wait_for(lambda: starts(nodes["n2"]) > before["n2"], "the restart", limit=10)
+    # One more second than the action settles: a second run would have begun
+    time.sleep(2)
+    assert {name: starts(node) - before[name] for name, node in nodes.items()} == {"n1": 0, "n2": 1}
+
+
+def test_conflict_does_not_run_the_action_again_and_again(nodes: Nodes, by_hand: None) -> None:
+    """A conflict fails every run until it is decided, without asking the peer again; other files are sent meanwhile."""
+    for node in nodes.values():
+        node.write("/srv/web/app/contested", f"version of {node.name}, of another length{'!' * int(node.name[1:])}")
+    for node in nodes.values():
+        node.out("csync2", "-N", node.name, "-cr", "/")
+    before = starts(nodes["n2"])
+    nodes["n1"].write("/srv/web/free", "of any conflict")
+    for _attempt in range(4):
+        done = nodes["n1"].run("clusterkit-csync2", "run", "--name", "n1")
+        assert done.returncode == 65 and "conflict: changed here and on the peer" in done.stdout, done
+    assert nodes["n2"].read("/srv/web/free") == "of any conflict"
+    assert synchronise(nodes["n1"]).returncode != 0
+    time.sleep(2)
+    assert starts(nodes["n2"]) - before <= 1
+    nodes["n1"].out("csync2", "-N", "n1", "-f", "/srv/web/app/contested")
+    assert nodes["n1"].run("clusterkit-csync2", "run", "--name", "n1").returncode == 0
+    assert "version of n1" in str(nodes["n2"].read("/srv/web/app/contested"))
+
+
+def test_timer_synchronises_by_itself(nodes: Nodes, by_hand: None) -> None:
+    """Even without inotify a change arrives within the interval."""
+    nodes["n1"].out("systemctl", "start", "csync2-sync.timer")
     nodes["n1"].write("/srv/web/by-timer", "tick")
     wait_for(lambda: nodes["n2"].read("/srv/web/by-timer") == "tick", "the timer's run", limit=70)
 
 
-def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: Nodes) -> None:
+def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
     """A file changed on both sides is never overwritten silently: the run names it; a declared winner decides."""
     for node in nodes.values():
-        node.out("systemctl", "stop", "csync2-sync.timer")
         node.write("/srv/web/contested", f"version of {node.name}, which differs in length{'!' * int(node.name[1:])}\n")
     for node in nodes.values():
         node.out("csync2", "-N", node.name, "-cr", "/")
@@ -91,7 +155,7 @@ def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: No
     assert scenario.play().check().changed == set()
 
 
-def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes) -> None:
+def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
     """While a member is dead the run says which; changes reach it when it is back, without any help."""
     nodes["n2"].engine("kill")
     try:
@@ -109,7 +173,8 @@ def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -
     """A run that is limited to one member still writes the configuration of all, and asks all."""
     nodes["n2"].write("/etc/csync2.cfg", "# lost\n")
     run = scenario.play("converge.yml", "--limit", "n2").check()
-    assert run.changed == {("n2", "clusterkit.middleware.csync2 : Write the configuration")}
+    tasks = ("Write the configuration", "Send changes at once")
+    assert run.changed == {("n2", f"clusterkit.middleware.csync2 : {task}") for task in tasks}
     config = str(nodes["n2"].read("/etc/csync2.cfg"))
     assert "host n1;" in config and "host n2;" in config
     assert run.facts["n2"]["csync2_verification"]["members_seen"] == ["n1", "n2"]
@@ -120,7 +185,7 @@ def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -
     [
         ({"csync2_groups": [{"name": "web", "include": ["srv/web"]}]}, "csync2_groups[0].include is 'srv/web'"),
         ({"csync2_groups": [{**WEB, "hosts": ["n1", "n3"]}]}, "csync2_groups[0].hosts has 'n3', which is no member"),
-        ({"csync2_groups": [{**WEB, "hosts": ["n1"]}]}, "has 1 host (n1): two at least make a cluster"),
+        ({"csync2_groups": [{**WEB, "hosts": ["n1"]}]}, "has one host or none (n1): two at least make a cluster"),
         ({"csync2_groups": []}, "csync2_groups is empty"),
         ({"csync2_winner": "n9"}, "csync2_winner is n9, which is no member"),
         ({"csync2_interval_minutes": 7}, "csync2_interval_minutes is 7"),
@@ -162,7 +227,7 @@ def test_malformed_key_is_refused(scenario: Scenario, nodes: Nodes) -> None:
 def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
     """A run from nothing is killed at five moments; the last, undisturbed one ends in a verified cluster."""
     for node in nodes.values():
-        node.out("systemctl", "disable", "--now", "csync2-sync.timer", "csync2.socket")
+        node.out("systemctl", "disable", "--now", "csync2-watch.service", "csync2-sync.timer", "csync2.socket")
         node.out("sh", "-c", "rm -rf /etc/csync2* /var/lib/csync2/* /etc/systemd/system/csync2*")
     for seconds in (3.0, 4.0, 5.0, 6.0, 7.0):
         process = subprocess.Popen(

@@ -20,7 +20,7 @@ def addresses(name: str) -> list[str]:
     """Return the addresses that a name resolves to on this host, empty when it does not."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for what cannot be a name: a label that is empty or too long
         return []
     return sorted({str(entry[4][0]) for entry in found})
 
@@ -41,7 +41,7 @@ def port_holder(port: int, expected: Sequence[str]) -> str:
         try:
             if os.readlink(link) in inodes:  # thousands of links: no object for each
                 process = pathlib.Path(link).parent.parent
-                name = (process / "comm").read_text(encoding="utf-8").strip()
+                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
                 return "" if name in expected else f"{name} (process {process.name})"
         except OSError:
             continue
@@ -49,18 +49,18 @@ def port_holder(port: int, expected: Sequence[str]) -> str:
 
 
 def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
-    """Return, for each path that leads through a symbolic link, where it really leads."""
+    """Return, for each absolute path that leads through a symbolic link, where it really leads."""
     found = {}
     for path in paths:
         real = os.path.realpath(path)
-        if real != path.rstrip("/"):
+        if path.startswith("/") and real != os.path.normpath(path):
             found[path] = real
     return found
 
 
 def unit_states(units: Sequence[str], runner: Runner) -> dict[str, str]:
-    """Return the state of each systemd unit as `systemctl is-active` tells it."""
+    """Return the state of each systemd unit as `systemctl is-active` tells it, 'unknown' where it tells none."""
     if not units:
         return {}
     said = runner.run(["systemctl", "is-active", *units], limit=10, accept=None).stdout.splitlines()
-    return dict(zip(units, said))
+    return dict(zip(units, said + ["unknown"] * len(units)))

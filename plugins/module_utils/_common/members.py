@@ -26,7 +26,7 @@ def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str
             raise ClusterkitError(
                 f"no address is known of {host}: set {role}_address for it in the inventory, or gather its facts"
             )
-        members.append({"host": host, "name": str(hostvars[host].get(f"{role}_name", host)), "address": address})
+        members.append({"host": host, "name": str(hostvars[host].get(f"{role}_name") or host), "address": address})
     for key, what in (("name", f"{role}_name"), ("address", f"{role}_address")):
         seen: dict[str, str] = {}
         for member in members:
@@ -71,12 +71,12 @@ def cluster_results(
     """Return what a task registered for every member, by host.
 
     For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each.
-    A member that neither has is left out.
+    A member is left out that neither has, and one whose task failed or was skipped: nothing is known of it.
     """
     others = {one["item"]["host"]: one for one in (elsewhere or {}).get("results", []) if "item" in one}
     results: dict[str, dict[str, Any]] = {}
     for member in members:
         found = hostvars[member["host"]].get(registered) or others.get(member["host"])
-        if found:
+        if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
             results[member["host"]] = dict(found)
     return results

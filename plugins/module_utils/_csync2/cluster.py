@@ -45,8 +45,9 @@ def _problems_of(host: str, info: Mapping[str, Any], members: Members, manage_ho
             if member["host"] != host and member["address"] not in answers:
                 told = ", ".join(answers) or "nothing"
                 out.append(
-                    f"On {host} the name {member['name']} resolves to {told}, not to {member['address']}: mend the name "
-                    f"service, set csync2_address, or let the role write the hosts file (csync2_manage_hosts: true)."
+                    f"On {host} the name {member['name']} resolves to {told}, not to {member['address']}: "
+                    "mend the name service, set csync2_address, or let the role write the hosts file "
+                    "(csync2_manage_hosts: true)."
                 )
     if info.get("port_holder"):
         out.append(f"On {host} port 30865 is taken by {info['port_holder']}: it is the port of csync2's listener.")
@@ -99,17 +100,16 @@ def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]
             continue
         document.seen(name)
         _verify_member(document, name, info, members)
-    first = next((member for member in members if member["host"] in found), None)
-    if first:
-        for member in members:
-            if member is not first and member["host"] in found:
-                _compare(document, first["name"], found[first["host"]], member["name"], found[member["host"]])
+    seen = [(member["name"], found[member["host"]]) for member in members if found.get(member["host"])]
+    for name, info in seen[1:]:
+        _compare(document, *seen[0], name, info)
+    _compare_files(document, [(name, info.get("manifest", {})) for name, info in seen])
     return document.result()
 
 
 def _verify_member(document: Verification, name: str, info: Mapping[str, Any], members: Members) -> None:
-    error = info.get("config_error") or ""
-    document.check("configuration", bool(info.get("config")) and not error, error or "is read without an error", name)
+    error = info.get("config_error") or ("is read without an error" if info.get("config") else "there is none")
+    document.check("configuration", bool(info.get("config")) and not info.get("config_error"), error, name)
     expected = sorted(member["name"].lower() for member in members if member["name"] != name)
     peers = sorted(info.get("peers", []))
     stray = [peer for peer in peers if peer not in expected and "." in peer]
@@ -118,31 +118,48 @@ def _verify_member(document: Verification, name: str, info: Mapping[str, Any], m
         document.check("unit", state == "active", f"{unit} on {name} is {state}", name)
     for peer, failure in sorted(info.get("reachability", {}).items()):
         document.check("reachability", not failure, f"{name} → {peer}: {failure or 'answers'}", name)
-    dirty = info.get("dirty", [])
-    unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
-    more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
-    document.check("sent", not dirty, f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all", name)
+    if _sends(name, info.get("config", {})):
+        dirty = info.get("dirty", [])
+        unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
+        more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+        evidence = f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all"
+        document.check("sent", not dirty, evidence, name)
 
 
 def _stray(stray: list[str]) -> str:
     return f" (of which by interface: {', '.join(stray)})" if stray else ""
 
 
-def _compare(
-    document: Verification, first: str, one: Mapping[str, Any], second: str, other: Mapping[str, Any]
-) -> None:
+def _sends(name: str, config: Mapping[str, Any]) -> bool:
+    """Tell whether a member sends files: one that is a slave of all its groups notes what it has, and keeps it."""
+    groups = config.get("csync2_groups", [])
+    slave = any(_names(name, group.get("slaves", [])) for group in groups)
+    return not slave or any(_names(name, group["hosts"]) for group in groups)
+
+
+def _names(name: str, hosts: Sequence[str]) -> bool:
+    return name.lower() in [host.partition("@")[0].lower() for host in hosts]
+
+
+def _compare(document: Verification, first: str, one: Mapping[str, Any], second: str, other: Mapping[str, Any]) -> None:
     keys = [info.get("key", {}).get("fingerprint", "") for info in (one, other)]
-    document.check("key", keys[0] == keys[1] and bool(keys[0]), f"key {keys[0]} on {first}, {keys[1]} on {second}", second)
+    evidence = f"key {keys[0] or 'missing'} on {first}, {keys[1] or 'missing'} on {second}"
+    document.check("key", keys[0] == keys[1] and bool(keys[0]), evidence, second)
     same = one.get("config") == other.get("config")
     document.check("same configuration", same, f"{'equal' if same else 'different'} on {first} and {second}", second)
-    mine, theirs = one.get("manifest", {}), other.get("manifest", {})
-    for group in sorted(set(mine) & set(theirs)):
-        equal = mine[group]["digest"] == theirs[group]["digest"]
-        if equal:
-            evidence = f"{group}: {mine[group]['count']} files with equal content, mode and owner on {first} and {second}"
-        else:
-            evidence = f"{group}: {first} and {second} differ in {_differing(mine[group], theirs[group])}"
-        document.check("files", equal, evidence, second)
+
+
+def _compare_files(document: Verification, manifests: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Compare each group's files with those of the first member that has the group."""
+    for group in sorted({group for _name, manifest in manifests for group in manifest}):
+        (first, mine), *others = [(name, manifest[group]) for name, manifest in manifests if group in manifest]
+        for second, theirs in others:
+            equal = mine["digest"] == theirs["digest"]
+            if equal:
+                evidence = f"{group}: {mine['count']} files with equal content, mode and owner on {first} and {second}"
+            else:
+                evidence = f"{group}: {first} and {second} differ in {_differing(mine, theirs)}"
+            document.check("files", equal, evidence, second)
 
 
 def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -22,6 +22,9 @@ AUTO_METHODS = ("none", "first", "younger", "older", "bigger", "smaller", "left"
 IGNORABLE = ("uid", "gid", "mod")
 KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE = "include", "exclude", "compare"
 
+#: The program that the role installs; an action that has to settle goes through it.
+AGENT = "/usr/local/sbin/clusterkit-csync2"
+_SETTLED = re.compile(re.escape(AGENT) + r" act --settle (\S+) '(.*)'\Z", re.S)
 _PLAIN = re.compile(r"[A-Za-z0-9_./%*?~+,=\[\]!^-]+\Z")
 _KEYWORDS = frozenset(
     "group host exclude include compare key auto action pattern exec logfile do-local do-local-only prefix on "
@@ -362,7 +365,7 @@ def _render_group(group: Group) -> Iterator[str]:
         for pattern in action.patterns:
             yield f"        pattern {_quote(pattern)};"
         for command in action.commands:
-            yield f'        exec {_quote(command, always=True)};'
+            yield f"        exec {_quote(command, always=True)};"
         if action.logfile:
             yield f"        logfile {_quote(action.logfile)};"
         if action.do_local_only:
@@ -413,7 +416,8 @@ def from_variables(
     names = [group.name for group in config.groups]
     for name in names:
         if names.count(name) > 1:
-            raise ClusterkitError(f"csync2_groups has {names.count(name)} groups named {name!r}: give each its own name")
+            count = names.count(name)
+            raise ClusterkitError(f"csync2_groups has {count} groups named {name!r}: give each its own name")
     return config
 
 
@@ -462,7 +466,7 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
         raise ClusterkitError(f"{where}.name is missing: give the group a name")
     if len(group.hosts) < 2:
         found = ", ".join(host.name for host in group.hosts) or "none"
-        raise ClusterkitError(f"{where} ({group.name}) has {len(group.hosts)} host ({found}): two at least make a cluster")
+        raise ClusterkitError(f"{where} ({group.name}) has one host or none ({found}): two at least make a cluster")
     if all(host.slave for host in group.hosts):
         raise ClusterkitError(f"{where}.slaves names every host: one at least has to send its files")
     duplicates = [host.name for host in group.hosts if [other.name for other in group.hosts].count(host.name) > 1]
@@ -475,7 +479,9 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
         if isinstance(generations, bool) or not _NUMBER.match(str(generations)) or int(generations) < 1:
             raise ClusterkitError(f"{where}.backup_generations is {generations!r}: a whole number from 1")
         if not group.backup_directory:
-            raise ClusterkitError(f"{where}.backup_generations without .backup_directory has no effect: name the directory")
+            raise ClusterkitError(
+                f"{where}.backup_generations without .backup_directory has no effect: name the directory"
+            )
         group.backup_generations = int(generations)
     _absolute(f"{where}.key", group.key)
     if group.backup_directory:
@@ -486,7 +492,8 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
 def _host_from(where: str, text: str, members: Sequence[str], slave: bool = False) -> Host:
     name, _at, interface = text.partition("@")
     if name not in members:
-        raise ClusterkitError(f"{where} has {name!r}, which is no member: the members are {', '.join(members) or 'none'}")
+        listed = ", ".join(members) or "none"
+        raise ClusterkitError(f"{where} has {name!r}, which is no member: the members are {listed}")
     if name != name.lower():
         raise ClusterkitError(f"{where} has {name!r}: csync2 compares host names in lower case; write {name.lower()!r}")
     return Host(name, interface, slave)
@@ -499,7 +506,9 @@ def _patterns_from(where: str, data: dict[str, Any]) -> list[tuple[str, str]]:
         patterns = []
         for number, one in enumerate(data["patterns"]):
             if len(one) != 1 or not set(one) <= {KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE}:
-                raise ClusterkitError(f"{where}.patterns[{number}] is {one!r}: write 'include: PATH' or 'exclude: PATTERN'")
+                raise ClusterkitError(
+                    f"{where}.patterns[{number}] is {one!r}: write 'include: PATH' or 'exclude: PATTERN'"
+                )
             kind = next(iter(one))
             patterns.append((str(kind), str(one[kind])))
     else:
@@ -527,13 +536,17 @@ def _is_path(pattern: str) -> bool:
 
 def _absolute(where: str, path: str, prefixed: bool = False) -> None:
     if not path.startswith("/") and not (prefixed and _is_path(path)):
-        raise ClusterkitError(f"{where} is {path!r}: csync2 takes absolute paths only; write '/{path}' if that is meant")
+        raise ClusterkitError(
+            f"{where} is {path!r}: csync2 takes absolute paths only; write '/{path}' if that is meant"
+        )
     if "/../" in f"{path}/" or "/./" in f"{path}/" or "//" in path:
-        raise ClusterkitError(f"{where} is {path!r}: csync2 compares paths as text; write it without '.', '..' and '//'")
+        raise ClusterkitError(
+            f"{where} is {path!r}: csync2 compares paths as text; write it without '.', '..' and '//'"
+        )
 
 
 def _action_from(where: str, data: dict[str, Any]) -> Action:
-    known = {"patterns", "commands", "logfile", "do_local", "do_local_only"}
+    known = {"patterns", "commands", "logfile", "do_local", "do_local_only", "settle_seconds"}
     unknown = sorted(set(data) - known)
     if unknown:
         raise ClusterkitError(f"{where} has {unknown[0]!r}: known are {', '.join(sorted(known))}")
@@ -544,13 +557,32 @@ def _action_from(where: str, data: dict[str, Any]) -> Action:
         if not _is_path(str(text)) and "**" not in str(text):
             raise ClusterkitError(f"{where}.patterns has {text!r}: csync2 compares whole paths; write an absolute path")
     only = bool(data.get("do_local_only"))
+    settle = float(data.get("settle_seconds") or 0)
+    if settle and any("%%" in str(text) for text in data.get("commands") or []):
+        raise ClusterkitError(
+            f"{where} has settle_seconds and '%%' in a command: the files differ from change to change"
+        )
     return Action(
         patterns=[str(text) for text in data.get("patterns") or []],
-        commands=[str(text) for text in data.get("commands") or []],
+        commands=[_settled(str(text), settle) for text in data.get("commands") or []],
         logfile=str(data.get("logfile") or ""),
         do_local=bool(data.get("do_local")) or only,
         do_local_only=only,
     )
+
+
+def _settled(command: str, seconds: float) -> str:
+    """Return the command line that runs a command once after a burst of changes; the command itself for 0 seconds."""
+    if not seconds:
+        return command
+    quoted = "'" + command.replace("'", "'\\''") + "'"
+    return f"{AGENT} act --settle {seconds:g} {quoted}"
+
+
+def _unsettled(command: str) -> tuple[str, float]:
+    """Return the command and its seconds from what `_settled` made of them."""
+    found = _SETTLED.match(command)
+    return (found.group(2).replace("'\\''", "'"), float(found.group(1))) if found else (command, 0.0)
 
 
 def to_variables(config: Config) -> dict[str, Any]:
@@ -599,7 +631,13 @@ def _action_to(action: Action) -> dict[str, Any]:
     if action.patterns:
         data["patterns"] = action.patterns
     if action.commands:
-        data["commands"] = action.commands
+        pairs = [_unsettled(command) for command in action.commands]
+        if len({seconds for _command, seconds in pairs}) == 1:
+            data["commands"] = [command for command, _seconds in pairs]
+            if pairs[0][1]:
+                data["settle_seconds"] = pairs[0][1]
+        else:
+            data["commands"] = action.commands
     if action.logfile:
         data["logfile"] = action.logfile
     if action.do_local_only:

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a csync2 member knows, read from its files and its database without starting csync2.
 
-Names of files come from the database, not from csync2's output: there they are URL-encoded, so that a name with a
-line end in it stays one name.
+Names of files come from the database, not from csync2's output: there line ends are encoded, so that a name with one
+in it stays one name.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -66,21 +67,19 @@ def read_database(path: str) -> Database | None:
     """
     if not pathlib.Path(path).exists():
         return None
-    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
     try:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        # csync2 creates the tables at its first run, one after the other
-        if not {"file", "dirty", "x509_cert"} <= tables:
-            return Database(0, (), {})
-        files = connection.execute("SELECT count(*) FROM file").fetchone()[0]
-        rows = connection.execute("SELECT peername, filename, forced FROM dirty ORDER BY peername, filename")
-        dirty = tuple(Dirty(_decode(peer), _decode(name), str(forced) == "1") for peer, name, forced in rows)
-        certificates = connection.execute("SELECT peername, certdata FROM x509_cert")
-        pins = {_decode(peer): hashlib.sha256(bytes.fromhex(data)).hexdigest() for peer, data in certificates}
-    except (sqlite3.DatabaseError, ValueError) as error:
+        with contextlib.closing(_connect(path)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            # csync2 creates the tables at its first run, one after the other
+            if not {b"file", b"dirty", b"x509_cert"} <= tables:
+                return Database(0, (), {})
+            files = connection.execute("SELECT count(*) FROM file").fetchone()[0]
+            rows = connection.execute("SELECT peername, filename, forced + 0 FROM dirty ORDER BY peername, filename")
+            dirty = tuple(Dirty(_decode(peer), _decode(name), forced == 1) for peer, name, forced in rows)
+            certificates = connection.execute("SELECT peername, certdata FROM x509_cert").fetchall()
+        pins = {_decode(peer): hashlib.sha256(bytes.fromhex(_decode(data))).hexdigest() for peer, data in certificates}
+    except (sqlite3.Error, ValueError, AttributeError) as error:
         raise ClusterkitError(f"{path} cannot be read as csync2's database: {error}") from error
-    finally:
-        connection.close()
     return Database(files, dirty, pins)
 
 
@@ -89,21 +88,29 @@ def forget_pins(path: str, peers: Iterable[str]) -> None:
 
     Raises ClusterkitError when the database stays locked or is none.
     """
-    names = [urllib.parse.quote(peer.lower(), safe="") for peer in peers]
     try:
-        connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
-        try:
-            with connection:
-                connection.executemany("DELETE FROM x509_cert WHERE lower(peername) = lower(?)", [(name,) for name in names])
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
+        with contextlib.closing(_connect(path)) as connection, connection:
+            connection.executemany("DELETE FROM x509_cert WHERE peername = ?", [(_encode(peer),) for peer in peers])
+    except sqlite3.Error as error:
         raise ClusterkitError(f"{path}: the pinned certificates could not be forgotten: {error}") from error
 
 
-def _decode(text: str) -> str:
+def _connect(path: str) -> sqlite3.Connection:
+    """Open a database that is there. For reading too it may be written: what a killed csync2 left is undone first."""
+    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+    # csync2 encodes no bytes beyond ASCII, so a name need not be UTF-8
+    connection.text_factory = bytes
+    return connection
+
+
+def _decode(text: bytes) -> str:
     """Undo the URL encoding of the database; bytes that are no UTF-8 become surrogates, as everywhere in Python."""
     return urllib.parse.unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+
+
+def _encode(text: str) -> str:
+    """Encode a peer's name as csync2 does (url_encode() upstream)."""
+    return re.sub(r"[\x01-\x20\x7f\"'%$:|\\]", lambda found: f"%{ord(found.group()):02X}", text.lower())
 
 
 def key_state(path: str) -> dict[str, str]:
@@ -126,48 +133,59 @@ def certificate_fingerprint(path: str) -> str:
 
 
 def manifest(config: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (path, properties) of every file that the host `name` includes, in sorted order.
+    """Yield (file, properties) of every file that the host `name` includes, a directory before what is in it.
 
-    Properties: type, mode (octal text), uid, gid, and sha256 of a file's content or a link's target. uid and gid are
-    left out for properties that the configuration ignores. A file that vanishes while it is read is left out.
+    A file goes by csync2's name for it: its path, or `%prefix%/…`, which is the same on all hosts. Properties: type,
+    mode (octal text), uid, gid, and sha256 of a file's content or a link's target; those are left out that the
+    configuration ignores. A file that vanishes while it is read is left out.
+
+    Raises ClusterkitError for one that cannot be read: nothing could be said of it.
     """
     matcher = Matcher(config, name)
-    seen: set[bytes] = set()
-    for root in sorted(set(matcher.roots)):
-        for path in _walk(root, matcher):
-            if path in seen:
-                continue
-            seen.add(path)
+    for start in matcher.starts:
+        for file, path in _walk(start, matcher):
             try:
-                properties = _properties(path, config.ignore)
+                yield os.fsdecode(file), _properties(path, config.ignore)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            yield os.fsdecode(path), properties
+            except OSError as error:
+                raise _unreadable(path, error) from None
 
 
-def _walk(root: bytes, matcher: Matcher) -> Iterator[bytes]:
-    included = matcher.includes(root)
-    if included:
-        yield root
-    # csync2 steps into a directory that is included, or that leads to an include pattern; the roots are the latter
-    try:
-        if not stat.S_ISDIR(os.lstat(root).st_mode):
-            return
-    except OSError:
-        return
-    stack = [root]
+def tops(matcher: Matcher) -> Iterator[bytes]:
+    """Yield the paths that are included without their directory being so: below them lies all that is included.
+
+    Raises ClusterkitError for a directory that cannot be read.
+    """
+    for start in matcher.starts:
+        for _file, path in _walk(start, matcher, below=False):
+            yield path
+
+
+def _walk(start: tuple[bytes, bytes], matcher: Matcher, below: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and path of what is included, with or without what is `below` it. No link is followed on the way."""
+    stack = [start]
     while stack:
-        directory = stack.pop()
-        try:
-            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue
-        for entry in entries:
-            if not matcher.includes(entry.path):
+        file, path = stack.pop()
+        if matcher.includes(file):
+            yield file, path
+            if not below:
                 continue
-            yield entry.path
-            if entry.is_dir(follow_symlinks=False):
-                stack.append(entry.path)
+        elif not matcher.leads_on(file):
+            continue
+        try:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                continue
+            entries = sorted(os.listdir(path), reverse=True)  # noqa: PTH208  # bytes: a name need not be text
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        stack += [(file.rstrip(b"/") + b"/" + entry, path.rstrip(b"/") + b"/" + entry) for entry in entries]
+
+
+def _unreadable(path: bytes, error: OSError) -> ClusterkitError:
+    return ClusterkitError(f"{os.fsdecode(path)} cannot be read: {error.strerror}")
 
 
 def _properties(path: bytes, ignore: list[str]) -> dict[str, Any]:
@@ -186,7 +204,9 @@ def _properties(path: bytes, ignore: list[str]) -> dict[str, Any]:
                 digest.update(block)
         properties["sha256"] = digest.hexdigest()
     elif stat.S_ISLNK(status.st_mode):
-        properties["sha256"] = hashlib.sha256(os.readlink(path)).hexdigest()  # noqa: PTH115  # bytes, as above
+        properties["sha256"] = hashlib.sha256(os.readlink(path)).hexdigest()  # bytes, as above
+    elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        properties["device"] = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return properties
 
 
@@ -197,10 +217,11 @@ def _type(mode: int) -> str:
         (stat.S_ISLNK, "link"),
         (stat.S_ISFIFO, "fifo"),
         (stat.S_ISSOCK, "socket"),
+        (stat.S_ISCHR, "character device"),
     ):
         if test(mode):
             return name
-    return "device"
+    return "block device"
 
 
 def digest_of(entries: dict[str, dict[str, Any]]) -> str:
@@ -219,5 +240,5 @@ def reach(host: str, port: int = PORT, limit: float = 3.0) -> str:
             return ""
     except socket.gaierror as error:
         return f"{host} does not resolve: {error.strerror}"
-    except OSError as error:
-        return f"{host} port {port}: {error.strerror or error}"
+    except (OSError, UnicodeError) as error:
+        return f"{host} port {port}: {getattr(error, 'strerror', None) or error}"

@@ -13,7 +13,7 @@ import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Collection, Iterable, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -34,11 +34,24 @@ _ATTEMPTS = 8
 _BUSY = "Database backend is exceedingly busy"
 
 CONFLICT = "conflict: changed here and on the peer"
+WAITING = "changed here and on the peer, whose version wins by 'auto' and comes when the peer sends"
+SLAVE = "not sent, since this host is a slave of the group"
 DENIED = "refused by the peer: another key, or the file is outside its includes"
-#: Recorded for a host whose certificate was changed: the peer hangs up, and nothing is said on this side.
-NO_REASON = "csync2 gave no reason; the peer may have another certificate of this host pinned"
+#: Recorded for a host whose certificate was changed.
+UNKNOWN = "the peer does not accept this host: it has another certificate of it pinned, or knows it by another name"
+HUNG_UP = "the peer hung up"
+#: Recorded for a malformed key, for another subject of the certificate, and for a database locked by somebody else.
+HUNG_UP_AT_ONCE = (
+    "hung up at once: a malformed configuration or key there, another certificate subject, or a busy database"
+)
+NO_REASON = "csync2 gave no reason"
 #: What the peer answers, to why the file stays (conn_response() upstream; recorded with 2.0).
-_ANSWERS = {10: CONFLICT, 15: DENIED}
+_ANSWERS = {9: HUNG_UP, 10: CONFLICT, 13: UNKNOWN, 14: SLAVE, 15: DENIED}
+#: Answers from this one on are errors.
+_FIRST_ERROR = 8
+#: Added to what csync2 said when it was ended; and how many names one run is given at most.
+_TIMED_OUT = "{} gave no answer within {:.0f} s"
+_MANY_NAMES = 500
 
 
 @dataclass
@@ -49,8 +62,12 @@ class Exchange:
     left: list[tuple[Dirty, str]] = field(default_factory=list)
 
     def conflicts(self) -> list[Dirty]:
-        """Return the files that were changed on both sides."""
+        """Return the files that were changed on both sides, and of which nothing decides."""
         return [dirty for dirty, reason in self.left if reason == CONFLICT]
+
+    def failures(self) -> list[Dirty]:
+        """Return the files that should have been sent and were not: neither in conflict, nor left as they should be."""
+        return [dirty for dirty, reason in self.left if reason not in (CONFLICT, WAITING, SLAVE)]
 
 
 @dataclass(frozen=True)
@@ -96,25 +113,34 @@ class Csync2:
         found = re.search(r"^csync2 (\S+)", said.stdout + said.stderr, re.M)
         return found.group(1) if found else ""
 
-    def check(self) -> None:
-        """Look for changed files and note them as to be sent; nothing is sent."""
-        # Without the path, -cr would only look at hints, that is at nothing
-        self._run("-cr", "/")
+    def check(self, paths: Sequence[str] = ("/",)) -> None:
+        """Look for changed files at or below the paths and note them as to be sent; nothing is sent."""
+        # Without a path, -cr would only look at hints, that is at nothing
+        self._run("-cr", *paths)
 
     def record_if_new(self) -> bool:
-        """Note the present files where csync2 never did; tell whether that was done.
+        """Note the present files where csync2 never did; tell whether there were any.
 
         Before the first exchange every member has to know its own files: a member that does not would have them
         overwritten by a peer's without a conflict being seen.
         """
-        database = self.database()
-        if database and database.files:
+        if self._known_files():
             return False
         self.check()
-        return True
+        return bool(self._known_files())
+
+    def _known_files(self) -> int:
+        database = self.database()
+        return database.files if database else 0
 
     def outdated_pins(self, certificates: Mapping[str, str]) -> list[str]:
         """Return the peers whose pinned certificate is another than the one that `certificates` gives for them."""
+        for peer, fingerprint in certificates.items():
+            # Another way to write one would never equal the pin, so that each run would trust the peer anew
+            if not re.fullmatch(r"([0-9a-f]{64})?", fingerprint):
+                raise ClusterkitError(
+                    f"the fingerprint of {peer} is {fingerprint!r}: write SHA-256 as 64 digits in lower case, no colons"
+                )
         database = self.database()
         wanted = {peer.lower(): fingerprint for peer, fingerprint in certificates.items()}
         pins = database.pins if database else {}
@@ -134,34 +160,58 @@ class Csync2:
         rows = (line.split("\t", 3) for line in done.stdout.splitlines())
         return [Difference(row[2], row[3], _SIDES[row[0]]) for row in rows if len(row) == 4 and row[0] in _SIDES]
 
-    def exchange(self, winner: bool = False) -> Exchange:
-        """Send what has changed; with `winner`, this member's version of a file in conflict replaces the peer's."""
-        self.check()
-        result = self._send()
-        if winner and result.conflicts():
-            for dirty in result.conflicts():
-                self._run("-f", dirty.file)
-            again = self._send()
+    def exchange(
+        self, winner: bool = False, paths: Sequence[str] = ("/",), without: Collection[Dirty] = frozenset()
+    ) -> Exchange:
+        """Look for changes at or below the paths and send them, peer by peer.
+
+        With `winner`, this member's version of a file in conflict replaces the peer's. `without` are conflicts that are
+        known: they are not tried again, and told as conflicts.
+        """
+        self.check(paths)
+        result = self._send(without)
+        contested = sorted({one.file for one, reason in result.left if reason in (CONFLICT, WAITING)})
+        if winner and contested:
+            for file in contested:
+                self._run("-f", file)
+            again = self._send(frozenset())
             result = Exchange(result.sent + again.sent, again.left)
         return result
 
-    def _send(self) -> Exchange:
+    def _send(self, without: Collection[Dirty]) -> Exchange:
         before = self._dirty()
-        if not before:
-            return Exchange()
-        try:
-            done = self._run("-u", "-vvv", accept={0, 1})
-            said = done.stderr
-            timed_out = ""
-        except ClusterkitError as error:
-            if not error.details.get("timed_out"):
-                raise
-            said = str(error.details.get("stderr", ""))
-            timed_out = f"no answer within {self._limit:.0f} s"
-        after = self._dirty()
-        keys = {(one.peer, one.file) for one in after}
-        sent = [one for one in before if (one.peer, one.file) not in keys]
-        return Exchange(sent, [(one, reason_of(one, said) or timed_out or NO_REASON) for one in after])
+        # One that is forced was decided meanwhile
+        known = {(one.peer, one.file) for one in without} - {(one.peer, one.file) for one in before if one.forced}
+        result = Exchange(left=[(one, CONFLICT) for one in before if (one.peer, one.file) in known])
+        for peer in sorted({one.peer for one in before}):
+            files = [one.file for one in before if one.peer == peer and (one.peer, one.file) not in known]
+            if not files:
+                continue
+            # Without names csync2 sends all that is noted for the peer
+            everything = len(files) == sum(one.peer == peer for one in before)
+            said = self._send_to(peer, [] if everything else files)
+            unsent = {one.file: one for one in self._dirty() if one.peer == peer}
+            for one in before:
+                if one.peer == peer and one.file in files:
+                    if one.file in unsent:
+                        result.left.append((one, reason_of(one, said) or NO_REASON))
+                    else:
+                        result.sent.append(one)
+        return result
+
+    def _send_to(self, peer: str, files: Sequence[str]) -> str:
+        """Send to one peer, so that one that hangs or refuses keeps no other from its files; return what was said."""
+        said = []
+        for start in range(0, max(1, len(files)), _MANY_NAMES):
+            try:
+                done = self._run("-u", "-vvv", "-P", peer, *files[start : start + _MANY_NAMES], accept={0, 1})
+                said.append(done.stderr)
+            except ClusterkitError as error:
+                if not error.details.get("timed_out"):
+                    raise
+                said.append(f"{error.details.get('stderr', '')}\n{_TIMED_OUT.format(peer, self._limit)}")
+                break
+        return "\n".join(said)
 
     def _dirty(self) -> tuple[Dirty, ...]:
         database = self.database()
@@ -182,18 +232,31 @@ class Csync2:
 
 def reason_of(dirty: Dirty, said: str) -> str:
     """Return why a file stayed unsent, from what `csync2 -u -vvv` said; empty where it said nothing of it."""
-    answer = re.escape(f"response from peer({dirty.file}): {dirty.peer} [") + r"(\d+)\] <- "
-    codes = [int(code) for code in re.findall(answer, said)]
-    for code in reversed(codes):
-        if code in _ANSWERS:
-            return _ANSWERS[code]
-    if f"Connection to remote host `{dirty.peer}' failed" in said:
-        before = said.partition(f"ERROR: Connection to remote host `{dirty.peer}' failed")[0].strip().splitlines()
-        return f"{dirty.peer} could not be reached: {before[-1].strip() if before else 'no reason given'}"
+    answers = re.findall(re.escape(f"response from peer({dirty.file}): {dirty.peer} [") + r"(\d+)\] <- (.*)", said)
+    errors = [(int(code), text) for code, text in answers if int(code) >= _FIRST_ERROR]
+    if errors:
+        code, text = errors[-1]
+        return WAITING if code == 10 and _lost(dirty, said) else _ANSWERS.get(code, f"the peer answered: {text}")
+    before, failed, _rest = said.partition(f"ERROR: Connection to remote host `{dirty.peer}' failed")
+    if failed:
+        cause = (before.strip().splitlines() or ["no reason given"])[-1]
+        if cause == "Config command failed.":
+            return f"{dirty.peer} {HUNG_UP_AT_ONCE}"
+        return f"{dirty.peer} could not be reached: {cause}"
     # csync2 ends at the first peer with a wrong certificate, so the line stands for whoever was connected to last
     if "wrong SSL X509 cetrificate" in said:
         return f"{_last_peer(said) or dirty.peer} has another certificate than the one pinned here"
-    return ""
+    # A peer that does not accept this host tells it at the first file, and csync2 tries no other
+    if f"): {dirty.peer} [13] <- " in said:
+        return UNKNOWN
+    timed_out = re.search(re.escape(dirty.peer) + r" gave no answer within \d+ s", said)
+    return timed_out.group() if timed_out else ""
+
+
+def _lost(dirty: Dirty, said: str) -> bool:
+    """Tell whether the group's `auto` decided for the peer, which also keeps what is to be deleted."""
+    attempt = said.rpartition(f" {dirty.file} on {dirty.peer} ...\n")[2].partition("File stays in dirty state.")[0]
+    return "Do not auto-resolve conflict: " in attempt
 
 
 def _last_peer(said: str) -> str:
@@ -202,10 +265,12 @@ def _last_peer(said: str) -> str:
 
 
 def last_words(said: str) -> str:
-    """Return the last lines of csync2's output that tell something, without the key that -vvv shows."""
-    noise = ("Connection closed.", "Finished with", "ASSERT:", "SQL")
-    lines = [line.strip() for line in said.strip().splitlines() if line.strip() and not line.startswith(noise)]
-    lines = [re.sub(r"^(Local> [A-Z]+ )\S+", r"\1********", line) for line in lines]
+    """Return the last lines of csync2's output that tell something.
+
+    None of what is exchanged with the peer is among them: -vvv shows the key and the files' content there.
+    """
+    noise = re.compile(r"Connection closed\.|Finished with|ASSERT:|SQL|.*(Local|Peer)> ")
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not noise.match(line)]
     return "; ".join(lines[-3:]) or "no output"
 
 

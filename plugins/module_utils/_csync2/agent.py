@@ -1,0 +1,269 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program that a csync2 member runs by itself: by timer or cron, on every change, and around its actions.
+
+`run` synchronises once. A conflict is reported and from then on left alone until somebody touches the file: csync2
+itself would run the peer's action at every attempt. `watch` synchronises whenever an included file changes. `act` runs
+an action's command once after a burst of changes. Each run says in one line of JSON what it did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import time
+from typing import Any, Iterator, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
+    read_if_exists,
+    write_atomically,
+)
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Matcher, parse
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import (
+    Dirty,
+    database_path,
+    tops,
+)
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
+
+#: Exit codes, from sysexits.h: a conflict that somebody has to decide; a peer that could not be served this time.
+CONFLICT_LEFT, UNSENT_LEFT = 65, 75
+#: Seconds without a change after which a burst is over, and the longest that a burst can put a run off.
+SETTLE, LONGEST = 0.03, 1.0
+#: More changed paths than this are looked for together.
+MANY = 100
+#: Seconds after which a watch tries again what it could not send.
+RETRY = 30.0
+_INOTIFYWAIT = ("inotifywait", "--monitor", "--quiet", "--event", "close_write,create,delete,move,attrib") + (
+    "--format",
+    "%w%f%0",
+    "--no-newline",
+)
+
+
+class Conflicts:
+    """The conflicts that a member has met, kept across runs. One is over when the file here is touched or sent."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def present(self) -> set[Dirty]:
+        """Return the conflicts of which the file is still as it was when they were met."""
+        try:
+            rows = json.loads(read_if_exists(self._path) or b"[]")
+        except ValueError:
+            return set()
+        return {Dirty(row["peer"], row["file"], False) for row in rows if _signature(row["file"]) == row["signature"]}
+
+    def keep(self, conflicts: Sequence[Dirty]) -> None:
+        """Remember these and forget all others."""
+        rows = [{"peer": one.peer, "file": one.file, "signature": _signature(one.file)} for one in conflicts]
+        content = json.dumps(rows, indent=1).encode("utf-8", "surrogateescape") + b"\n"
+        if content != (read_if_exists(self._path) or b"[]\n"):
+            write_atomically(self._path, content, mode=0o600)
+
+
+def _signature(path: str) -> str:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return "absent"
+    return f"{status.st_mtime_ns} {status.st_size} {status.st_mode} {status.st_uid} {status.st_gid}"
+
+
+class Agent:
+    """One member's own synchronisation."""
+
+    def __init__(self, csync2: Csync2, conflicts: Conflicts) -> None:
+        self._csync2 = csync2
+        self._conflicts = conflicts
+
+    def synchronise(self, paths: Sequence[str] = ("/",)) -> Exchange:
+        """Send what has changed at or below the paths, but for known conflicts. Raises ClusterkitError."""
+        result = self._csync2.exchange(paths=paths, without=self._conflicts.present())
+        self._conflicts.keep(result.conflicts())
+        return result
+
+
+def report(result: Exchange, seconds: float) -> int:
+    """Print what a run did, and return its exit code."""
+    told: dict[str, Any] = summary(result)
+    sent = told.pop("sent")
+    print(json.dumps({"sent": len(sent), **told, "seconds": round(seconds, 3)}), flush=True)
+    if result.conflicts():
+        return CONFLICT_LEFT
+    return UNSENT_LEFT if result.failures() else 0
+
+
+def run(agent: Agent) -> int:
+    """Synchronise once. Raises ClusterkitError."""
+    began = time.monotonic()
+    return report(agent.synchronise(), time.monotonic() - began)
+
+
+class Watch:
+    """The changes of included files, as inotifywait tells them, gathered into bursts."""
+
+    def __init__(self, config: Config, name: str) -> None:
+        self._matcher = Matcher(config, name)
+        self._rest = b""
+        self._processes: list[subprocess.Popen[bytes]] = []
+        found = sorted(set(tops(self._matcher)))
+        if not found:
+            raise ClusterkitError("none of the included paths exists yet: nothing to watch")
+        directories = [path for path in found if os.path.isdir(path)]
+        # An editor replaces a file: then its directory tells, not the file itself
+        parents = sorted({os.path.dirname(path) for path in found if path not in directories})
+        self._out, told = os.pipe()
+        try:
+            for paths, options in ((directories, ["--recursive"]), (parents, [])):
+                if paths:
+                    argv = [*_INOTIFYWAIT, *options, "--", *map(os.fsdecode, paths)]
+                    self._processes.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=told))
+        finally:
+            os.close(told)
+
+    def bursts(self) -> Iterator[list[str]]:
+        """Yield the included paths that changed together; an empty list after RETRY seconds without a change.
+
+        Raises ClusterkitError when inotifywait ends.
+        """
+        while True:
+            changed: set[bytes] = set()
+            began, quiet = None, False
+            while True:
+                wait = RETRY if began is None else min(SETTLE, max(0.0, began + LONGEST - time.monotonic()))
+                paths = self._read(wait)
+                if paths is None:
+                    quiet = True
+                else:
+                    changed.update(path for path in paths if self._included(path))
+                    began = began or (time.monotonic() if changed else None)
+                if quiet or (began is not None and time.monotonic() - began >= LONGEST):
+                    break
+            yield [os.fsdecode(path) for path in sorted(changed)]
+
+    def _read(self, seconds: float) -> list[bytes] | None:
+        """Return the paths told within some seconds; None when none was."""
+        if not select.select([self._out], [], [], seconds)[0]:
+            return None
+        read = os.read(self._out, 1 << 16)
+        if not read or any(process.poll() is not None for process in self._processes):
+            raise ClusterkitError("inotifywait ended; the journal has its reason")
+        *paths, self._rest = (self._rest + read).split(b"\0")
+        return [path.rstrip(b"/") for path in paths if path]
+
+    def _included(self, path: bytes) -> bool:
+        names = [path]
+        for name, directory in self._matcher.starts[1:]:
+            if path.startswith(directory + b"/"):
+                names.append(name + path[len(directory) :])
+        return any(self._matcher.includes(name) for name in names)
+
+    def close(self) -> None:
+        """End inotifywait."""
+        for process in self._processes:
+            process.terminate()
+            process.wait(timeout=10)
+        os.close(self._out)
+
+
+def watch(agent: Agent, watched: Watch) -> int:
+    """Synchronise at the start, then on every change, and again what could not be sent. Runs until it is ended."""
+    failures = report(agent.synchronise(), 0.0) == UNSENT_LEFT
+    for paths in watched.bursts():
+        if not paths and not failures:
+            continue
+        began = time.monotonic()
+        try:
+            result = agent.synchronise(paths if 0 < len(paths) <= MANY else ("/",))
+        except ClusterkitError as error:
+            print(json.dumps({"error": str(error)}), flush=True)
+            failures = True
+            continue
+        # A change that came from a peer is known here already: nothing was sent, and nothing is told
+        if result.sent or result.failures():
+            report(result, time.monotonic() - began)
+        failures = bool(result.failures())
+    return 0
+
+
+def act(command: str, settle: float, limit: float, directory: str = "/run") -> int:
+    """Run a command once, `settle` seconds after the first change of a burst; what comes later is run after it.
+
+    The caller, csync2, is not kept waiting: under systemd the work goes to a transient unit, since whatever csync2's own
+    unit started ends with it.
+    """
+    if pathlib.Path("/run/systemd/system").is_dir() and not os.environ.get("CLUSTERKIT_DETACHED"):
+        again = [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]  # noqa: PTH100  # argv of this program
+        argv = ["systemd-run", "--quiet", "--collect", "--no-block", "--setenv=CLUSTERKIT_DETACHED=1", "--", *again]
+        Runner().run(argv, limit=30)
+        return 0
+    name = hashlib.sha256(command.encode()).hexdigest()[:16]
+    locks = pathlib.Path(directory)
+    with (locks / f"clusterkit-action-{name}.waiting").open("w", encoding="utf-8") as waiting:
+        try:
+            fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return 0  # another one waits already, and will run after this change
+        time.sleep(settle)
+        with (locks / f"clusterkit-action-{name}.running").open("w", encoding="utf-8") as running:
+            fcntl.flock(running, fcntl.LOCK_EX)
+            # From here on a change needs another run
+            fcntl.flock(waiting, fcntl.LOCK_UN)
+            began = time.monotonic()
+            done = Runner().run(["/bin/sh", "-c", command], limit=limit, accept=None)
+    print(json.dumps({"action": command, "rc": done.rc, "seconds": round(time.monotonic() - began, 3)}), flush=True)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.rc
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and act on it; return the exit code."""
+    parser = argparse.ArgumentParser(prog="clusterkit-csync2", description="Keeps a csync2 member synchronised.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for verb, text in (("run", "synchronise once"), ("watch", "synchronise on every change")):
+        command = commands.add_parser(verb, help=text)
+        command.add_argument("--name", required=True, help="this member's name in the configuration")
+        command.add_argument("--binary", default="csync2")
+        command.add_argument("--config", default="/etc/csync2.cfg")
+        command.add_argument("--database-directory", default="/var/lib/csync2")
+        command.add_argument("--limit", type=float, default=300.0, help="seconds that each run of csync2 may take")
+    action = commands.add_parser("act", help="run a command once after a burst of changes")
+    action.add_argument("--settle", type=float, default=2.0, help="seconds to wait for further changes")
+    action.add_argument("--limit", type=float, default=300.0, help="seconds that the command may take")
+    action.add_argument("shell_command")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "act":
+            return act(given.shell_command, given.settle, given.limit)
+        database = database_path(given.name, given.database_directory)
+        csync2 = Csync2(given.name, Runner(), given.binary, given.database_directory, given.limit)
+        agent = Agent(csync2, Conflicts(f"{database}.conflicts"))
+        if given.command == "run":
+            return run(agent)
+        config = parse(pathlib.Path(given.config).read_text(encoding="utf-8", errors="surrogateescape"))
+        watched = Watch(config, given.name)
+        try:
+            return watch(agent, watched)
+        finally:
+            watched.close()
+    except (ClusterkitError, OSError) as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 0
