@@ -34,6 +34,7 @@ COMMANDS = {
     "rsync": "rsync",
     "strace": "strace",
     "git": "git",
+    "inotifywait": "inotify-tools",
 }
 
 

@@ -29,7 +29,7 @@ def _install_collection_loader() -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to("../../../..", target_is_directory=True)
 
-    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder  # noqa: PLC0415
+    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder  # noqa: PLC0415  # not needed under ansible-test
 
     _AnsibleCollectionFinder(paths=[str(COLLECTIONS)])._install()
 
@@ -46,7 +46,7 @@ class RunModule(Protocol):
 @pytest.fixture
 def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunModule:
     """Run a module as Ansible would, within this process, with diff on."""
-    from ansible.module_utils import basic  # noqa: PLC0415
+    from ansible.module_utils import basic  # noqa: PLC0415  # only what runs a module needs it
 
     def run(main: Callable[[], None], check: bool = False, **options: Any) -> dict[str, Any]:
         arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True}

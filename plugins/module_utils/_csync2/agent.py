@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import select
+import stat
 import subprocess
 import sys
 import time
@@ -45,11 +46,9 @@ SETTLE, LONGEST = 0.03, 1.0
 MANY = 100
 #: Seconds after which a watch tries again what it could not send.
 RETRY = 30.0
-_INOTIFYWAIT = ("inotifywait", "--monitor", "--quiet", "--event", "close_write,create,delete,move,attrib") + (
-    "--format",
-    "%w%f%0",
-    "--no-newline",
-)
+_EVENTS = "close_write,create,delete,move,attrib"
+_FORMAT = ("--format", "%w%f%0", "--no-newline")
+_INOTIFYWAIT = ("inotifywait", "--monitor", "--quiet", "--event", _EVENTS, *_FORMAT)
 
 
 class Conflicts:
@@ -122,9 +121,9 @@ class Watch:
         found = sorted(set(tops(self._matcher)))
         if not found:
             raise ClusterkitError("none of the included paths exists yet: nothing to watch")
-        directories = [path for path in found if os.path.isdir(path)]
+        directories = [path for path in found if stat.S_ISDIR(os.lstat(path).st_mode)]
         # An editor replaces a file: then its directory tells, not the file itself
-        parents = sorted({os.path.dirname(path) for path in found if path not in directories})
+        parents = sorted({path.rpartition(b"/")[0] or b"/" for path in found if path not in directories})
         self._out, told = os.pipe()
         try:
             for paths, options in ((directories, ["--recursive"]), (parents, [])):
@@ -202,8 +201,8 @@ def watch(agent: Agent, watched: Watch) -> int:
 def act(command: str, settle: float, limit: float, directory: str = "/run") -> int:
     """Run a command once, `settle` seconds after the first change of a burst; what comes later is run after it.
 
-    The caller, csync2, is not kept waiting: under systemd the work goes to a transient unit, since whatever csync2's own
-    unit started ends with it.
+    The caller, csync2, is not kept waiting: under systemd the work goes to a transient unit, since whatever the unit of
+    csync2 itself started ends with it.
     """
     if pathlib.Path("/run/systemd/system").is_dir() and not os.environ.get("CLUSTERKIT_DETACHED"):
         again = [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]  # noqa: PTH100  # argv of this program

@@ -137,7 +137,7 @@ class Csync2:
         """Return the peers whose pinned certificate is another than the one that `certificates` gives for them."""
         for peer, fingerprint in certificates.items():
             # Another way to write one would never equal the pin, so that each run would trust the peer anew
-            if not re.fullmatch(r"([0-9a-f]{64})?", fingerprint):
+            if not re.fullmatch(r"([0-9a-f]{64})?", str(fingerprint)):
                 raise ClusterkitError(
                     f"the fingerprint of {peer} is {fingerprint!r}: write SHA-256 as 64 digits in lower case, no colons"
                 )
@@ -190,9 +190,9 @@ class Csync2:
             # Without names csync2 sends all that is noted for the peer
             everything = len(files) == sum(one.peer == peer for one in before)
             said = self._send_to(peer, [] if everything else files)
-            unsent = {one.file: one for one in self._dirty() if one.peer == peer}
+            unsent = {one.file for one in self._dirty() if one.peer == peer}
             for one in before:
-                if one.peer == peer and one.file in files:
+                if one.peer == peer and (one.peer, one.file) not in known:
                     if one.file in unsent:
                         result.left.append((one, reason_of(one, said) or NO_REASON))
                     else:
@@ -225,6 +225,8 @@ class Csync2:
             if _BUSY not in done.stderr:
                 break
             self._wait(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311  # jitter, no secret
+        else:
+            raise ClusterkitError(f"`{' '.join(argv)}` found the database busy {_ATTEMPTS} times: {_BUSY}")
         if done.rc not in (accept or {0}):
             raise ClusterkitError(f"`{' '.join(argv)}` ended with {done.rc}: {last_words(done.stderr)}")
         return done
