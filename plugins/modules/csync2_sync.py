@@ -35,7 +35,8 @@ options:
   state:
     description:
       - V(recorded) notes the files that are there, where csync2 never did. It has to be done on all members before the
-        first exchange, or a conflict is not seen and a file is overwritten.
+        first exchange, or a conflict is not seen and a file is overwritten. Where csync2 knows the files already, they
+        are compared with peers that came later, so that these get what they lack, and former peers are forgotten.
       - V(synchronised) sends what has changed.
     type: str
     choices: [recorded, synchronised]
@@ -44,6 +45,10 @@ options:
     description: Whether this member's version of a file that was changed on both sides replaces the peers'.
     type: bool
     default: false
+  config_path:
+    description: Path of the configuration file, from which the peers are taken.
+    type: path
+    default: /etc/csync2.cfg
   limit:
     description: Seconds that each run of csync2 may take.
     type: float
@@ -57,6 +62,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+recorded:
+  description: Whether the files were noted for the first time.
+  type: bool
+  returned: when O(state=recorded)
+  sample: false
+newcomers:
+  description: Peers that came later, with which the files were compared so that they get what they lack.
+  type: list
+  elements: str
+  returned: when O(state=recorded)
+  sample: [idp3.example.org]
+forgotten:
+  description: Former peers for which the database held something, which was deleted.
+  type: list
+  elements: str
+  returned: when O(state=recorded)
+  sample: []
 sent:
   description: Files that were sent, or, in check mode, that differ.
   type: list
@@ -76,18 +98,46 @@ left:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import parse
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
 
 
 def record(module: AnsibleModule, csync2: Csync2) -> None:
-    """Note the present files, once. Raises ClusterkitError."""
+    """Note the present files, once; compare them with later peers; forget former ones. Raises ClusterkitError."""
+    peers = peers_of(module)
     database = csync2.database()
     new = not (database and database.files)
-    if new and not module.check_mode:
+    newcomers, strangers = csync2.newcomers(peers), csync2.strangers(peers)
+    if not module.check_mode:
         new = csync2.record_if_new()
-    after = "the present files are recorded\n"
-    module.exit_json(changed=new, diff={"before": "no file is recorded\n" if new else after, "after": after})
+        for peer in newcomers:
+            csync2.introduce(peer)
+        if strangers:
+            csync2.forget_strangers(strangers)
+        csync2.note_peers(peers)
+    differences = DifferenceTracker()
+    differences.add("files", "recorded", "not recorded" if new else "recorded")
+    for peer in newcomers:
+        differences.add(f"peer {peer}", "compared", "never compared")
+    for peer in strangers:
+        differences.add(f"peer {peer}", "forgotten", "no peer any more")
+    module.exit_json(
+        changed=differences.changed, diff=differences.diff(), newcomers=newcomers, forgotten=strangers, recorded=new
+    )
+
+
+def peers_of(module: AnsibleModule) -> list[str]:
+    """Return the peers that the configuration gives to the member. Raises ClusterkitError."""
+    path = module.params["config_path"]
+    content = read_if_exists(path)
+    if content is None:
+        if module.check_mode:
+            return []  # a run would have written it before
+        raise ClusterkitError(f"no configuration at {path}: write it before anything is synchronised")
+    return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"])
 
 
 def predict(module: AnsibleModule, csync2: Csync2) -> None:
@@ -139,6 +189,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["recorded", "synchronised"], "default": "synchronised"},
             "winner": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},
+            "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
         },
         supports_check_mode=True,
     )

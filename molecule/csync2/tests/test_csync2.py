@@ -3,39 +3,27 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from molecule.shared.csync2 import KEY, Nodes, quiet, synchronise
 from molecule.shared.scenario import Node, Scenario, wait_for
 
-Nodes = dict[str, Node]
-KEY = "/etc/csync2.key"
 WEB = {"name": "web", "include": ["/srv/web"]}
 
 
 @pytest.fixture
 def by_hand(nodes: Nodes) -> Iterator[None]:
-    """Let nothing run by itself during a test, so that it decides who sends when."""
-    units = ("csync2-watch.service", "csync2-sync.timer")
-    for node in nodes.values():
-        node.out("systemctl", "stop", *units)
-    yield
-    for node in nodes.values():
-        node.out("systemctl", "start", *units)
+    """Let nothing run by itself during a test."""
+    with quiet(nodes):
+        yield
 
 
 def starts(node: Node) -> int:
     """Return how often the service was started on a node."""
     return str(node.read("/var/log/web.starts")).count("started")
-
-
-def synchronise(node: Node) -> subprocess.CompletedProcess[str]:
-    """Let a member send what has changed, as its timer does."""
-    return node.run("systemctl", "start", "csync2-sync.service")
 
 
 def test_files_that_were_there_are_on_both(nodes: Nodes) -> None:
@@ -155,31 +143,6 @@ def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: No
     assert scenario.play().check().changed == set()
 
 
-def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
-    """While a member is dead the run says which; changes reach it when it is back, without any help."""
-    nodes["n2"].engine("kill")
-    try:
-        nodes["n1"].write("/srv/web/meanwhile", "written while n2 was dead")
-        assert synchronise(nodes["n1"]).returncode != 0
-        assert {host for host, _task in scenario.play().failed} == {"n2"}
-    finally:
-        nodes["n2"].engine("start")
-    wait_for(lambda: nodes["n2"].run("systemctl", "is-active", "csync2.socket").stdout.strip() == "active", "n2", 60)
-    assert synchronise(nodes["n1"]).returncode == 0
-    assert nodes["n2"].read("/srv/web/meanwhile") == "written while n2 was dead"
-
-
-def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -> None:
-    """A run that is limited to one member still writes the configuration of all, and asks all."""
-    nodes["n2"].write("/etc/csync2.cfg", "# lost\n")
-    run = scenario.play("converge.yml", "--limit", "n2").check()
-    tasks = ("Write the configuration", "Send changes at once")
-    assert run.changed == {("n2", f"clusterkit.middleware.csync2 : {task}") for task in tasks}
-    config = str(nodes["n2"].read("/etc/csync2.cfg"))
-    assert "host n1;" in config and "host n2;" in config
-    assert run.facts["n2"]["csync2_verification"]["members_seen"] == ["n1", "n2"]
-
-
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
@@ -200,65 +163,8 @@ def test_bad_input_is_refused_before_a_change(scenario: Scenario, variables: dic
     assert run.changed == set()
 
 
-def test_two_keys_are_refused_until_one_is_named(scenario: Scenario, nodes: Nodes) -> None:
-    """Different keys stop the run before a change, without being shown; the authority's key then goes to all."""
-    other = "k" * 64
-    right = nodes["n1"].read(KEY)
-    nodes["n2"].write(KEY, other + "\n")
-    run = scenario.play("converge.yml", "-vvv")
-    assert "csync2_key_authority" in run.complaint() and run.changed == set()
-    assert other not in run.output and str(right).strip() not in run.output
-    scenario.play(variables={"csync2_key_authority": "n1"}).check()
-    assert nodes["n2"].read(KEY) == right
-
-
-def test_malformed_key_is_refused(scenario: Scenario, nodes: Nodes) -> None:
-    """A key that csync2 could not use stops the run before a change, without being shown."""
-    right = str(nodes["n1"].read(KEY))
-    nodes["n2"].write(KEY, "too short but secret\n")
-    try:
-        run = scenario.play("converge.yml", "-vvv")
-        assert "The key on n2 is malformed" in run.complaint() and run.changed == set()
-        assert "too short but secret" not in run.output
-    finally:
-        nodes["n2"].write(KEY, right)
-
-
-def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
-    """A run from nothing is killed at five moments; the last, undisturbed one ends in a verified cluster."""
-    for node in nodes.values():
-        node.out("systemctl", "disable", "--now", "csync2-watch.service", "csync2-sync.timer", "csync2.socket")
-        node.out("sh", "-c", "rm -rf /etc/csync2* /var/lib/csync2/* /etc/systemd/system/csync2*")
-    for seconds in (3.0, 4.0, 5.0, 6.0, 7.0):
-        process = subprocess.Popen(
-            scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        end = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        if process.poll() is None:
-            # The whole group: what runs on the node loses its connection, as with a lost control node
-            subprocess.run(["kill", f"-{signal.SIGKILL.value}", "--", f"-{process.pid}"], check=True)
-            process.wait(timeout=30)
-    scenario.play().check()
-    assert scenario.play().check().changed == set()
-    assert len({node.read(KEY) for node in nodes.values()}) == 1
-
-
 def test_export_gives_back_the_variables(scenario: Scenario) -> None:
     """What runs can be had in the role's own variables."""
     exported = scenario.play("export.yml").check().facts["n1"]["csync2_exported"]
     (group,) = exported["csync2_groups"]
     assert (group["name"], group["include"], group["hosts"]) == ("web", ["/srv/web"], ["n1", "n2"])
-
-
-def test_removed_member_keeps_its_files_only(scenario: Scenario, nodes: Nodes) -> None:
-    """After leaving, no unit, key, configuration, database or package is left, and the files are."""
-    assert scenario.play("remove.yml").check().changed
-    node = nodes["n2"]
-    for path in (KEY, "/etc/csync2.cfg", "/etc/csync2_ssl_key.pem", "/var/lib/csync2/n2.db3"):
-        assert node.run("test", "-e", path).returncode != 0, path
-    assert "csync2" not in node.run("systemctl", "list-unit-files", "csync2*", "--no-legend").stdout
-    assert node.read("/srv/web/both") == "both\n"
-    assert scenario.play("remove.yml").check().changed == set()
-    scenario.play().check()

@@ -22,7 +22,7 @@ import stat
 import subprocess
 import sys
 import time
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -95,11 +95,17 @@ class Agent:
         return result
 
 
+def _tell(what: Mapping[str, Any]) -> None:
+    """Write one line of JSON, at once: it is for the journal or for cron's mail."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 def report(result: Exchange, seconds: float) -> int:
     """Print what a run did, and return its exit code."""
     told: dict[str, Any] = summary(result)
     sent = told.pop("sent")
-    print(json.dumps({"sent": len(sent), **told, "seconds": round(seconds, 3)}), flush=True)
+    _tell({"sent": len(sent), **told, "seconds": round(seconds, 3)})
     if result.conflicts():
         return CONFLICT_LEFT
     return UNSENT_LEFT if result.failures() else 0
@@ -188,7 +194,7 @@ def watch(agent: Agent, watched: Watch) -> int:
         try:
             result = agent.synchronise(paths if 0 < len(paths) <= MANY else ("/",))
         except ClusterkitError as error:
-            print(json.dumps({"error": str(error)}), flush=True)
+            _tell({"error": str(error)})
             failures = True
             continue
         # A change that came from a peer is known here already: nothing was sent, and nothing is told
@@ -225,7 +231,7 @@ def act(command: str, settle: float, limit: float, directory: str = "/run") -> i
             fcntl.flock(waiting, fcntl.LOCK_UN)
             began = time.monotonic()
             done = Runner().run(["/bin/sh", "-c", command], limit=limit, accept=None)
-    print(json.dumps({"action": command, "rc": done.rc, "seconds": round(time.monotonic() - began, 3)}), flush=True)
+    _tell({"action": command, "rc": done.rc, "seconds": round(time.monotonic() - began, 3)})
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
     return done.rc
@@ -262,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             watched.close()
     except (ClusterkitError, OSError) as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        _tell({"error": str(error)})
         return 1
     except KeyboardInterrupt:
         return 0

@@ -19,6 +19,7 @@ def problems(
     manage_hosts: bool = False,
     key_given: bool = False,
     key_authority: str = "",
+    leaving: Sequence[str] = (),
 ) -> list[str]:
     """Return, before anything is changed, why these members cannot become a cluster; empty when they can."""
     out = []
@@ -28,6 +29,7 @@ def problems(
             out.append(f"{member['host']} could not be asked: it has to be reachable, also when --limit leaves it out.")
             continue
         out += _problems_of(member["host"], info, members, manage_hosts)
+        out += _lost(member["host"], info, members, leaving)
     out += _keys(found, key_given, key_authority)
     versions = {str(info["version"]): host for host, info in found.items() if info.get("installed")}
     if len(versions) > 1:
@@ -54,6 +56,23 @@ def _problems_of(host: str, info: Mapping[str, Any], members: Members, manage_ho
     for path, target in info.get("symbolic_links", {}).items():
         out.append(f"On {host} {path} leads through a symbolic link, which csync2 does not follow: write {target}.")
     return out
+
+
+def _lost(host: str, info: Mapping[str, Any], members: Members, leaving: Sequence[str]) -> list[str]:
+    """Return whom a member's running configuration has and the inventory not: nobody leaves by being forgotten."""
+    running = {
+        str(name).partition("@")[0]
+        for group in info.get("config", {}).get("csync2_groups", [])
+        for name in (*group.get("hosts", []), *group.get("slaves", []))
+    }
+    names = {member["name"].lower() for member in members}
+    # A configuration that names none of the members is another cluster's, or a packaged example
+    lost = sorted(running - names - set(leaving)) if running & names else []
+    return [
+        f"On {host} the running configuration has the member {name}, which the inventory has not: put it back, or let "
+        f"it leave with the playbook remove_node (csync2_leaving)."
+        for name in lost
+    ]
 
 
 def _keys(found: Found, key_given: bool, key_authority: str) -> list[str]:

@@ -89,10 +89,26 @@ def forget_pins(path: str, peers: Iterable[str]) -> None:
     Raises ClusterkitError when the database stays locked or is none.
     """
     try:
-        with contextlib.closing(_connect(path)) as connection, connection:
+        with contextlib.closing(_connect(path)) as connection:
             connection.executemany("DELETE FROM x509_cert WHERE peername = ?", [(_encode(peer),) for peer in peers])
+            connection.commit()
     except sqlite3.Error as error:
         raise ClusterkitError(f"{path}: the pinned certificates could not be forgotten: {error}") from error
+
+
+def forget_peers(path: str, peers: Iterable[str]) -> None:
+    """Delete all that the database holds for peers: their pinned certificates, and what was still to be sent to them.
+
+    Raises ClusterkitError when the database stays locked or is none.
+    """
+    names = [(_encode(peer),) for peer in peers]
+    try:
+        with contextlib.closing(_connect(path)) as connection:
+            connection.executemany("DELETE FROM x509_cert WHERE peername = ?", names)
+            connection.executemany("DELETE FROM dirty WHERE peername = ?", names)
+            connection.commit()
+    except sqlite3.Error as error:
+        raise ClusterkitError(f"{path}: what it holds for former peers could not be deleted: {error}") from error
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ unsent unless it is asked with -vvv. All three are answered here.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -17,12 +18,17 @@ from typing import Any, Callable, Collection, Iterable, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
+    read_if_exists,
+    write_atomically,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.locks import exclusive
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import (
     DATABASE_DIRECTORY,
     Database,
     Dirty,
     database_path,
+    forget_peers,
     forget_pins,
     read_database,
 )
@@ -99,6 +105,7 @@ class Csync2:
         self._runner = runner
         self._binary = binary
         self._database = database_path(name, database_directory)
+        self._peers_note = f"{self._database}.peers"
         self._limit = limit
         self._lock = lock
         self._wait = wait
@@ -132,6 +139,46 @@ class Csync2:
     def _known_files(self) -> int:
         database = self.database()
         return database.files if database else 0
+
+    def newcomers(self, peers: Collection[str]) -> list[str]:
+        """Return the peers with which this member, whose files are known, has never been compared."""
+        if not self._known_files():
+            return []
+        database = self.database()
+        # A cluster that was set up by hand has no such note: there a pinned certificate tells of a contact
+        met = self._met() | set(database.pins if database else ())
+        return sorted(peer for peer in peers if peer not in met)
+
+    def introduce(self, peer: str) -> None:
+        """Compare all files with a peer that came later, and note what differs as to be sent to it.
+
+        csync2 would send it later changes only: files that were known before it came are not marked for it.
+        """
+        # Recorded: -U marks the files for this peer alone; a file that differs is a conflict if the peer noted it too
+        self._run("-TUI", self.name, peer, accept={0, 2})
+
+    def note_peers(self, peers: Collection[str]) -> None:
+        """Note with which peers this member has been compared."""
+        content = json.dumps(sorted(peers)).encode() + b"\n"
+        if content != read_if_exists(self._peers_note):
+            write_atomically(self._peers_note, content, mode=0o600)
+
+    def strangers(self, peers: Collection[str]) -> list[str]:
+        """Return those for whom the database holds something although they are peers no more."""
+        database = self.database()
+        known = {one.peer for one in database.dirty} | set(database.pins) if database else set()
+        return sorted((known | self._met()) - set(peers))
+
+    def forget_strangers(self, strangers: Collection[str]) -> None:
+        """Delete what the database holds for those who are peers no more."""
+        with exclusive(self._lock, limit=self._limit):
+            forget_peers(self._database, strangers)
+
+    def _met(self) -> set[str]:
+        try:
+            return set(json.loads(read_if_exists(self._peers_note) or b"[]"))
+        except ValueError:
+            return set()
 
     def outdated_pins(self, certificates: Mapping[str, str]) -> list[str]:
         """Return the peers whose pinned certificate is another than the one that `certificates` gives for them."""

@@ -96,7 +96,7 @@ def watched(tmp_path: pathlib.Path) -> Iterator[agent.Watch]:
 
     toucher = threading.Thread(target=touch)
     toucher.start()
-    next(bursts)
+    assert next(bursts, None)
     ready.set()
     toucher.join()
     try:

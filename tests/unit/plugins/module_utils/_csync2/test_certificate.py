@@ -86,7 +86,6 @@ def test_malformed_subjects(pair: Certificates, tmp_path: Path, subject: str) ->
         (["-newkey", "rsa:2048", "-subj", "/CN=other"], "subject CN=other instead of CN=csync2"),
         (["-newkey", "rsa:2048", "-subj", "/"], "subject empty instead of CN=csync2"),
         (["-newkey", "rsa:2048", "-subj", "/O=x/CN=csync2"], "subject O=x,CN=csync2 instead of CN=csync2"),
-        (["-newkey", "rsa:2048", "-subj", "/1.2.3.4=x"], "subject 1.2.3.4=#0C0178 instead of CN=csync2"),
         (["-newkey", "rsa:2048", "-subj", "/CN=csync2", "-days", "5"], r"valid until .* GMT only"),
         (["-newkey", "ed25519", "-subj", "/CN=csync2"], ""),
     ],
@@ -99,12 +98,8 @@ def test_pairs_of_others(pair: Certificates, tmp_path: Path, options: list[str],
 
 def test_expired_certificate(pair: Certificates, tmp_path: Path) -> None:
     request = tmp_path / "request"
-    subprocess.run(
-        ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=csync2", "-out", str(request)]
-        + ["-keyout", str(tmp_path / "key")],
-        check=True,
-        capture_output=True,
-    )
+    argv = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=csync2", "-out", str(request)]
+    subprocess.run([*argv, "-keyout", str(tmp_path / "key")], check=True, capture_output=True)
     argv = ["openssl", "x509", "-req", "-in", str(request), "-signkey", str(tmp_path / "key"), "-days", "-1"]
     subprocess.run([*argv, "-out", str(tmp_path / "cert")], check=True, capture_output=True)
     assert re.fullmatch(r"valid until .* GMT only", pair.inspect("CN=csync2", BITS).problem)

@@ -273,3 +273,15 @@ def test_peers_by_interface_are_named(found: dict[str, Info]) -> None:
     found["h1"]["peers"] = ["n2-eth1.example.org", "n3"]
     evidence = [one["evidence"] for one in verified(found)["checks"]]
     assert "n1 has the peers n2-eth1.example.org, n3 (of which by interface: n2-eth1.example.org)" in evidence
+
+
+def test_nobody_leaves_by_being_forgotten(found: dict[str, Info]) -> None:
+    """A member of the running configuration that the inventory lacks stops the run, unless it is said to leave."""
+    running = {"csync2_groups": [{"hosts": [*(member["name"] for member in MEMBERS), "gone@10.0.0.9"], "slaves": []}]}
+    found["h1"]["config"] = running
+    (message,) = problems(found, MEMBERS)
+    assert "On h1 the running configuration has the member gone, which the inventory has not" in message
+    assert problems(found, MEMBERS, leaving=["gone"]) == []
+    # The packaged example, or what another cluster left, is no membership
+    found["h1"]["config"] = {"csync2_groups": [{"hosts": ["host1", "host2"]}]}
+    assert problems(found, MEMBERS) == []

@@ -209,7 +209,7 @@ GRAMMAR: list[tuple[str, str]] = [
     ("group g { host n1 n2; key K; include a@b; }", "line 1: found '@', expected a string"),
     ("group host { host n1 n2; key K; }", "line 1: found 'host', expected a group's name"),
     ("group g { host n1 n2; key K; action { sleep; } }", "line 1: found 'sleep', expected pattern, exec, logfile"),
-    ("group g { host n1 n2; key K; incldue /a; }", "line 1: found 'incldue', expected a statement of group g"),
+    ("group g { host n1 n2; key K; includes /a; }", "line 1: found 'includes', expected a statement of group g"),
     ("group", "line 1: found the end of the file, expected more"),
     ("no-cygwin-lowercase;", "line 1: found 'no-cygwin-lowercase', expected group, prefix, nossl"),
     ('"group" g { host n1 n2; key K; }', "line 1: found 'group', expected group, prefix, nossl"),
@@ -354,7 +354,7 @@ def test_variables_round_trip(groups: list[dict[str, Any]], includes: list[str],
 
 WEB: dict[str, Any] = {"name": "web", "include": ["/srv/web"]}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"inclde": ["/srv"]}, "csync2_groups[0] has 'inclde': known are actions, auto, backup_directory,"),
+    ({"includes": ["/srv"]}, "csync2_groups[0] has 'includes': known are actions, auto, backup_directory,"),
     ({"name": ""}, "csync2_groups[0].name is missing: give the group a name"),
     ({"hosts": ["n1"]}, "csync2_groups[0] (web) has one host or none (n1): two at least make a cluster"),
     ({"slaves": MEMBERS}, "csync2_groups[0].slaves names every host: one at least has to send its files"),

@@ -35,7 +35,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync
 
 RECORDED = Path(__file__).with_name("recorded")
 BUSY = b"Database backend is exceedingly busy => Terminating (requesting retry).\n"
-ME, PEER = "idp1.gluu.org", "idp2.gluu.org"
+ME = "idp1.gluu.org"
+PEER = "idp2.gluu.org"
 
 
 def recorded(name: str) -> str:

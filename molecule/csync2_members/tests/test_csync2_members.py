@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is a member of a csync2 cluster, and what becomes of those who join, leave, die, or come with another key."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from molecule.shared.csync2 import KEY, Nodes, quiet, synchronise
+from molecule.shared.scenario import Scenario, wait_for
+
+
+@pytest.fixture
+def nodes(servers: Nodes) -> Nodes:
+    """Return the two servers that are members from the beginning."""
+    return {name: node for name, node in servers.items() if name != "n3"}
+
+
+@pytest.fixture
+def servers(scenario: Scenario) -> Nodes:
+    """Return all three servers."""
+    return scenario.nodes()
+
+
+@pytest.fixture
+def by_hand(nodes: Nodes) -> Iterator[None]:
+    """Let nothing run by itself during a test."""
+    with quiet(nodes):
+        yield
+
+
+def test_third_member_joins_and_leaves(scenario: Scenario, servers: Nodes) -> None:
+    """A newcomer gets what was there before it and gives what it has; when it leaves nothing of it stays anywhere."""
+    joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
+    scenario.play("converge.yml", *joined).check()
+    for name in ("n1", "n2", "n3", "both"):
+        contents = {node.read(f"/srv/web/{name}") for node in servers.values()}
+        assert len(contents) == 1 and None not in contents, name
+    servers["n3"].write("/srv/web/from-the-third", "three")
+    for name in ("n1", "n2"):
+        wait_for(lambda name=name: servers[name].read("/srv/web/from-the-third") == "three", name, limit=10)
+    assert scenario.play("converge.yml", *joined).check().changed == set()
+
+    run = scenario.play("converge.yml")
+    assert "the running configuration has the member n3, which the inventory has not" in run.complaint()
+    assert run.changed == set()
+
+    remove = ("-e", "node=n3", *joined)
+    scenario.play("clusterkit.middleware.remove_node", *remove).check()
+    for name in ("n1", "n2"):
+        assert "n3" not in str(servers[name].read("/etc/csync2.cfg"))
+        tables = "select peername from dirty union select peername from x509_cert"
+        database = (
+            f"import sqlite3; print(sqlite3.connect('/var/lib/csync2/{name}.db3').execute({tables!r}).fetchall())"
+        )
+        assert "n3" not in servers[name].out("python3", "-c", database)
+    assert servers["n3"].read("/etc/csync2.cfg") is None
+    assert servers["n3"].read("/srv/web/from-the-third") == "three"
+    assert scenario.play().check().changed == set()
+
+
+def test_check_mode_on_a_half_made_member(scenario: Scenario, servers: Nodes) -> None:
+    """Where only the package is there, as after a run that was killed early, check mode still does not fail."""
+    servers["n3"].out("sh", "-c", "DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends csync2")
+    joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
+    assert scenario.play("converge.yml", "--check", *joined).check().changed
+
+
+def test_killed_member_comes_back(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
+    """While a member is dead the run says which; changes reach it when it is back, without any help."""
+    nodes["n2"].engine("kill")
+    try:
+        nodes["n1"].write("/srv/web/meanwhile", "written while n2 was dead")
+        assert synchronise(nodes["n1"]).returncode != 0
+        assert {host for host, _task in scenario.play().failed} == {"n2"}
+    finally:
+        nodes["n2"].engine("start")
+    wait_for(lambda: nodes["n2"].run("systemctl", "is-active", "csync2.socket").stdout.strip() == "active", "n2", 60)
+    assert synchronise(nodes["n1"]).returncode == 0
+    assert nodes["n2"].read("/srv/web/meanwhile") == "written while n2 was dead"
+
+
+def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -> None:
+    """A run that is limited to one member still writes the configuration of all, and asks all."""
+    nodes["n2"].write("/etc/csync2.cfg", "# lost\n")
+    run = scenario.play("converge.yml", "--limit", "n2").check()
+    tasks = ("Write the configuration", "Send changes at once")
+    assert run.changed == {("n2", f"clusterkit.middleware.csync2 : {task}") for task in tasks}
+    config = str(nodes["n2"].read("/etc/csync2.cfg"))
+    assert "host n1;" in config and "host n2;" in config
+    assert run.facts["n2"]["csync2_verification"]["members_seen"] == ["n1", "n2"]
+
+
+def test_two_keys_are_refused_until_one_is_named(scenario: Scenario, nodes: Nodes) -> None:
+    """Different keys stop the run before a change, without being shown; the authority's key then goes to all."""
+    other = "k" * 64
+    right = nodes["n1"].read(KEY)
+    nodes["n2"].write(KEY, other + "\n")
+    run = scenario.play("converge.yml", "-vvv")
+    assert "csync2_key_authority" in run.complaint() and run.changed == set()
+    assert other not in run.output and str(right).strip() not in run.output
+    scenario.play(variables={"csync2_key_authority": "n1"}).check()
+    assert nodes["n2"].read(KEY) == right
+
+
+def test_malformed_key_is_refused(scenario: Scenario, nodes: Nodes) -> None:
+    """A key that csync2 could not use stops the run before a change, without being shown."""
+    right = str(nodes["n1"].read(KEY))
+    nodes["n2"].write(KEY, "too short but secret\n")
+    try:
+        run = scenario.play("converge.yml", "-vvv")
+        assert "The key on n2 is malformed" in run.complaint() and run.changed == set()
+        assert "too short but secret" not in run.output
+    finally:
+        nodes["n2"].write(KEY, right)
+
+
+def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
+    """A run from nothing is killed at three moments; the last, undisturbed one ends in a verified cluster."""
+    for node in nodes.values():
+        node.out("systemctl", "disable", "--now", "csync2-watch.service", "csync2-sync.timer", "csync2.socket")
+        node.out("sh", "-c", "rm -rf /etc/csync2* /var/lib/csync2/* /etc/systemd/system/csync2*")
+    for seconds in (3.5, 5.5, 7.5):
+        process = subprocess.Popen(
+            scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        end = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        if process.poll() is None:
+            # The whole group: what runs on the node loses its connection, as with a lost control node
+            subprocess.run(["kill", f"-{signal.SIGKILL.value}", "--", f"-{process.pid}"], check=True)
+            process.wait(timeout=30)
+    scenario.play().check()
+    assert scenario.play().check().changed == set()
+    assert len({node.read(KEY) for node in nodes.values()}) == 1
+
+
+def test_removed_member_keeps_its_files_only(scenario: Scenario, nodes: Nodes) -> None:
+    """After leaving, no unit, key, configuration, database or package is left, and the files are."""
+    assert scenario.play("remove.yml").check().changed
+    node = nodes["n2"]
+    for path in (KEY, "/etc/csync2.cfg", "/etc/csync2_ssl_key.pem", "/var/lib/csync2/n2.db3"):
+        assert node.run("test", "-e", path).returncode != 0, path
+    assert "csync2" not in node.run("systemctl", "list-unit-files", "csync2*", "--no-legend").stdout
+    assert node.read("/srv/web/both") == "both\n"
+    assert scenario.play("remove.yml").check().changed == set()
+    scenario.play().check()

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters as a playbook calls them: by their names, with their documentation, errors with their text alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.clusterkit.middleware.plugins.filter import cluster_members as of_members
+from ansible_collections.clusterkit.middleware.plugins.filter import csync2 as of_csync2
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    **of_members.FilterModule().filters(),
+    **of_csync2.FilterModule().filters(),
+}
+SIDECARS = Path(__file__).resolve().parents[4] / "plugins" / "filter"
+MEMBERS = [{"host": f"h{i}", "name": f"n{i}", "address": f"10.0.0.{i}"} for i in (1, 2)]
+
+
+def test_every_filter_is_documented() -> None:
+    assert sorted(FILTERS) == sorted(path.stem for path in SIDECARS.glob("*.yml"))
+    assert set(FILTERS) == {
+        *("cluster_members", "cluster_results", "members_without_address", "members_without_result"),
+        *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_verification"),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_documented_options_are_those_that_it_takes(name: str) -> None:
+    documented = yaml.safe_load((SIDECARS / f"{name}.yml").read_text())
+    options = documented["DOCUMENTATION"]["options"]
+    assert documented["DOCUMENTATION"]["name"] == name
+    # A call without them says which is missing, a call with another that there is none
+    required = [option for option, said in options.items() if said.get("required") and option != "_input"]
+    if required:
+        with pytest.raises(TypeError, match=required[0]):
+            FILTERS[name]({})
+    with pytest.raises((TypeError, AnsibleFilterError), match="unexpected"):
+        FILTERS[name]({}, unexpected=1, **{option: [] for option in required})
+
+
+def test_members_and_results() -> None:
+    hostvars = {"h1": {"web_address": "10.0.0.1", "web_name": "n1", "asked": {"x": 1}}, "h2": {}}
+    assert FILTERS["members_without_address"](hostvars, ["h1", "h2"], "web") == ["h2"]
+    hostvars["h2"] = {"web_address": "10.0.0.2", "web_name": "n2"}
+    assert FILTERS["cluster_members"](hostvars, ["h1", "h2"], "web") == MEMBERS
+    assert FILTERS["members_without_result"](hostvars, MEMBERS, "asked") == MEMBERS[1:]
+    elsewhere = {"results": [{"item": MEMBERS[1], "x": 2}]}
+    assert [one["x"] for one in FILTERS["cluster_results"](hostvars, MEMBERS, "asked", elsewhere).values()] == [1, 2]
+
+
+def test_errors_are_told_with_their_text_alone() -> None:
+    with pytest.raises(AnsibleFilterError) as caught:
+        FILTERS["cluster_members"]({"h1": {}}, ["h1"], "web")
+    assert (
+        str(caught.value) == "no address is known of h1: set web_address for it in the inventory, or gather its facts"
+    )
+    with pytest.raises(AnsibleFilterError, match="csync2_groups is empty"):
+        FILTERS["csync2_config"]([], members=["n1", "n2"], key="/etc/csync2.key")
+
+
+def test_configuration() -> None:
+    groups = [
+        {
+            "name": "web",
+            "slaves": ["n3"],
+            "include": ["/srv/web", "%logs%/web"],
+            "exclude": ["*~", "/srv/web/my cache"],
+            "actions": [{"patterns": ["/srv/web/*.conf"], "commands": ["systemctl reload nginx"], "do_local": True}],
+            "backup_directory": "/var/backups/csync2",
+            "backup_generations": 3,
+            "auto": "younger",
+        }
+    ]
+    text = FILTERS["csync2_config"](
+        groups,
+        members=["n1", "n2", "n3"],
+        key="/etc/csync2.key",
+        nossl=[{"from": "n1", "to": "*"}],
+        ignore=["uid", "gid"],
+        prefixes=[{"name": "logs", "paths": [{"hosts": "n[12]", "path": "/var/log"}, {"hosts": "*", "path": "/logs"}]}],
+    )
+    assert (
+        text
+        == """\
+nossl n1 *;
+ignore uid gid;
+
+prefix logs
+{
+    on n[12]: /var/log;
+    on *: /logs;
+}
+
+group web
+{
+    host n1;
+    host n2;
+    host (n3);
+    key /etc/csync2.key;
+    include /srv/web;
+    include %logs%/web;
+    exclude *~;
+    exclude "/srv/web/my cache";
+    action
+    {
+        pattern /srv/web/*.conf;
+        exec "systemctl reload nginx";
+        do-local;
+    }
+    backup-directory /var/backups/csync2;
+    backup-generations 3;
+    auto younger;
+}
+"""
+    )
+
+
+def test_judgements() -> None:
+    found = {"h1": {"certificate": "c1", "resolved": {}}}
+    assert FILTERS["csync2_certificates"]({"h2": {"fingerprint": "c2"}}, found, MEMBERS) == {"n1": "c1", "n2": "c2"}
+    assert FILTERS["csync2_problems"](found, MEMBERS, manage_hosts=True) == [
+        "h2 could not be asked: it has to be reachable, also when --limit leaves it out."
+    ]
+    document = FILTERS["csync2_verification"](found, MEMBERS, cluster="web")
+    assert (document["ok"], document["members_seen"]) == (False, ["n1"])
