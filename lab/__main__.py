@@ -7,6 +7,7 @@ import argparse
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 from typing import Any
 
@@ -82,6 +83,8 @@ def main() -> int:
             demo.show(arguments.product, record)
     except LabError as error:
         return fail(error)
+    except (subprocess.TimeoutExpired, OSError) as error:
+        return fail(LabError(f"{error}".replace("\n", " ")))
     except KeyboardInterrupt:
         return fail(LabError("interrupted; run it again to go on, or `make demo-down` to undo"))
     return 0

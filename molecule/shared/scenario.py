@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -144,6 +146,21 @@ class Scenario:
                         run.failed[key] = str(result.get("msg", result))
                     run.facts.setdefault(host, {}).update(result.get("ansible_facts") or {})
         return run
+
+
+def kill_with_descendants(process: subprocess.Popen[Any]) -> None:
+    """Kill a process and all that came from it at once: Ansible's workers have sessions of their own."""
+    parents: dict[int, int] = {}
+    for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(entry.parent.name)] = int(entry.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    doomed = {process.pid}
+    while more := {child for child, parent in parents.items() if parent in doomed} - doomed:
+        doomed |= more
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=30)
 
 
 def wait_for(question: Callable[[], Value], what: str, limit: float) -> Value:

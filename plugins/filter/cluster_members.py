@@ -34,5 +34,4 @@ class FilterModule:
             "cluster_members": told(members.cluster_members),
             "cluster_results": told(members.cluster_results),
             "members_without_address": told(members.members_without_address),
-            "members_without_result": told(members.members_without_result),
         }

@@ -61,6 +61,12 @@ options:
     description: Whether to return the digest's entries as well, one for each file.
     type: bool
     default: false
+  settle:
+    description:
+      - Seconds to wait, at most, until nothing is left to send, before the member is looked at.
+      - On a member in use there may always be a file that was changed just now.
+    type: float
+    default: 0.0
   resolve:
     description: Names to resolve on this host.
     type: list
@@ -192,7 +198,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params
     binary = module.get_bin_path("csync2") or ""
     config, error = read_config(wanted["config_path"])
-    database = state.read_database(state.database_path(wanted["name"], wanted["database_directory"]))
+    database = state.settled(state.database_path(wanted["name"], wanted["database_directory"]), wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
     found: dict[str, Any] = {
         "installed": bool(binary),
@@ -254,6 +260,7 @@ def main() -> None:
             "connect_seconds": {"type": "float", "default": 3.0},
             "manifest": {"type": "bool", "default": False},
             "manifest_entries": {"type": "bool", "default": False},
+            "settle": {"type": "float", "default": 0.0},
             "resolve": {"type": "list", "elements": "str", "default": []},
             "symbolic_links": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,18 +10,18 @@ from collections.abc import Iterator
 import pytest
 
 from molecule.shared.csync2 import KEY, Nodes, quiet, synchronise
-from molecule.shared.scenario import Scenario, wait_for
+from molecule.shared.scenario import Scenario, kill_with_descendants, wait_for
 
 
 @pytest.fixture
 def nodes(servers: Nodes) -> Nodes:
     """Return the two servers that are members from the beginning."""
-    return {name: node for name, node in servers.items() if name != "n3"}
+    return {name: servers[name] for name in ("n1", "n2")}
 
 
 @pytest.fixture
 def servers(scenario: Scenario) -> Nodes:
-    """Return all three servers."""
+    """Return all servers."""
     return scenario.nodes()
 
 
@@ -38,7 +37,7 @@ def test_third_member_joins_and_leaves(scenario: Scenario, servers: Nodes) -> No
     joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
     scenario.play("converge.yml", *joined).check()
     for name in ("n1", "n2", "n3", "both"):
-        contents = {node.read(f"/srv/web/{name}") for node in servers.values()}
+        contents = {servers[member].read(f"/srv/web/{name}") for member in ("n1", "n2", "n3")}
         assert len(contents) == 1 and None not in contents, name
     servers["n3"].write("/srv/web/from-the-third", "three")
     for name in ("n1", "n2"):
@@ -132,9 +131,8 @@ def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes:
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         if process.poll() is None:
-            # The whole group: what runs on the node loses its connection, as with a lost control node
-            subprocess.run(["kill", f"-{signal.SIGKILL.value}", "--", f"-{process.pid}"], check=True)
-            process.wait(timeout=30)
+            # All of it: what runs on the node loses its connection, as with a lost control node
+            kill_with_descendants(process)
     scenario.play().check()
     assert scenario.play().check().changed == set()
     assert len({node.read(KEY) for node in nodes.values()}) == 1
@@ -150,3 +148,48 @@ def test_removed_member_keeps_its_files_only(scenario: Scenario, nodes: Nodes) -
     assert node.read("/srv/web/both") == "both\n"
     assert scenario.play("remove.yml").check().changed == set()
     scenario.play().check()
+
+
+def test_rotated_certificates_are_known_to_the_others_in_the_same_run(scenario: Scenario, nodes: Nodes) -> None:
+    """New certificates, of all members or of one alone, break nothing: changes travel both ways at once after it."""
+    shown = ("sha256sum", "/etc/csync2_ssl_cert.pem")
+    before = {name: node.out(*shown) for name, node in nodes.items()}
+    scenario.play(variables={"csync2_rotate_certificates": True}).check()
+    rotated = {name: node.out(*shown) for name, node in nodes.items()}
+    assert all(rotated[name] != before[name] for name in nodes)
+    scenario.play("converge.yml", "--limit", "n2", variables={"csync2_rotate_certificates": True}).check()
+    assert nodes["n2"].out(*shown) != rotated["n2"] and nodes["n1"].out(*shown) == rotated["n1"]
+    nodes["n1"].write("/srv/web/after-rotation-1", "x")
+    wait_for(lambda: nodes["n2"].read("/srv/web/after-rotation-1"), "the change from n1", limit=10)
+    nodes["n2"].write("/srv/web/after-rotation-2", "x")
+    wait_for(lambda: nodes["n1"].read("/srv/web/after-rotation-2"), "the change from n2", limit=10)
+    assert scenario.play().check().changed == set()
+
+
+def test_two_clusters_in_one_inventory_stay_apart(scenario: Scenario, servers: Nodes) -> None:
+    """One play makes both: each with its own key, its own members and its own verification."""
+    two = ("-i", str(scenario.directory / "two" / "hosts.yml"))
+    run = scenario.play("converge.yml", *two).check()
+    keys = {name: servers[name].read(KEY) for name in ("n1", "n2", "n3", "n4")}
+    assert keys["n1"] == keys["n2"] and keys["n3"] == keys["n4"] and keys["n1"] != keys["n3"]
+    for name, members in (("n1", ["n1", "n2"]), ("n2", ["n1", "n2"]), ("n3", ["n3", "n4"]), ("n4", ["n3", "n4"])):
+        document = run.facts[name]["csync2_verification"]
+        assert document["ok"] and document["members_seen"] == members
+        assert document["cluster"] == ("cluster_a" if name in ("n1", "n2") else "cluster_b")
+    assert scenario.play("converge.yml", *two).check().changed == set()
+
+
+def test_values_from_the_command_line_and_single_tags(scenario: Scenario) -> None:
+    """Values that come as text mean the same, and each tag runs by itself."""
+    as_text = ("-e", "csync2_interval_minutes=1 csync2_on_change=true csync2_run_limit_seconds=300 csync2_winner=n1")
+    assert scenario.play("converge.yml", *as_text).check().changed == set()
+    for tag in ("csync2", "csync2_preflight", "csync2_verify"):
+        assert scenario.play("converge.yml", "--tags", tag).check().changed == set(), tag
+
+
+def test_batches_one_by_one(scenario: Scenario, nodes: Nodes) -> None:
+    """With `serial: 1` each batch still knows the whole cluster, and a certificate that changes is known to all."""
+    before = nodes["n2"].out("sha256sum", "/etc/csync2_ssl_cert.pem")
+    scenario.play("serial.yml", variables={"csync2_rotate_certificates": True}).check()
+    assert nodes["n2"].out("sha256sum", "/etc/csync2_ssl_cert.pem") != before
+    assert scenario.play().check().changed == set()

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import time
 from typing import Any
@@ -20,7 +18,7 @@ import pytest
 import yaml
 
 from molecule.shared import secrets
-from molecule.shared.scenario import ROOT, Node, Scenario
+from molecule.shared.scenario import ROOT, Node, Scenario, kill_with_descendants
 
 MARKER = "/var/cache/secrets-test-began"
 #: Loud on purpose: all that Ansible tells of tasks, arguments and differences.
@@ -124,8 +122,7 @@ def test_killed_run_leaves_no_secret(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=seconds)
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(timeout=30)
+                kill_with_descendants(process)
         output += (tmp_path / "output").read_bytes()
     assert attempt.leaks(output, declared["kept_in"]) == []
     scenario.play("converge.yml", "-e", f"@{attempt.file}").check()

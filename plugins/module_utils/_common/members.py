@@ -55,13 +55,6 @@ def _address(variables: Mapping[str, Any], role: str) -> str:
     return ""
 
 
-def members_without_result(
-    hostvars: Mapping[str, Any], members: Iterable[Mapping[str, str]], registered: str
-) -> list[dict[str, str]]:
-    """Return the members that are not in this run: those whose variables hold no result of that name."""
-    return [dict(member) for member in members if registered not in hostvars[member["host"]]]
-
-
 def cluster_results(
     hostvars: Mapping[str, Any],
     members: Iterable[Mapping[str, str]],
@@ -70,13 +63,14 @@ def cluster_results(
 ) -> dict[str, dict[str, Any]]:
     """Return what a task registered for every member, by host.
 
-    For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each.
+    For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each. It goes
+    first, since with `serial` a host of an earlier batch still has what it registered then.
     A member is left out that neither has, and one whose task failed or was skipped: nothing is known of it.
     """
     others = {one["item"]["host"]: one for one in (elsewhere or {}).get("results", []) if "item" in one}
     results: dict[str, dict[str, Any]] = {}
     for member in members:
-        found = hostvars[member["host"]].get(registered) or others.get(member["host"])
+        found = others.get(member["host"]) or hostvars[member["host"]].get(registered)
         if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
             results[member["host"]] = dict(found)
     return results

@@ -30,12 +30,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.file
     read_if_exists,
     write_atomically,
 )
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Matcher, parse
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import (
-    Dirty,
-    database_path,
-    tops,
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
+    KIND_INCLUDE,
+    Config,
+    Matcher,
+    parse,
 )
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import Dirty, database_path
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
 
 #: Exit codes, from sysexits.h: a conflict that somebody has to decide; a peer that could not be served this time.
@@ -46,9 +47,9 @@ SETTLE, LONGEST = 0.03, 1.0
 MANY = 100
 #: Seconds after which a watch tries again what it could not send.
 RETRY = 30.0
-_EVENTS = "close_write,create,delete,move,attrib"
+_EVENTS = "close_write,create,delete,move,attrib,delete_self,move_self"
 _FORMAT = ("--format", "%w%f%0", "--no-newline")
-_INOTIFYWAIT = ("inotifywait", "--monitor", "--quiet", "--event", _EVENTS, *_FORMAT)
+_INOTIFYWAIT = ("inotifywait", "--monitor", "--event", _EVENTS, *_FORMAT)
 
 
 class Conflicts:
@@ -118,26 +119,46 @@ def run(agent: Agent) -> int:
 
 
 class Watch:
-    """The changes of included files, as inotifywait tells them, gathered into bursts."""
+    """The changes of included files, as inotifywait tells them, gathered into bursts.
+
+    What is included need not be there yet, and may be replaced: the directories on the way to it are watched as well.
+    """
 
     def __init__(self, config: Config, name: str) -> None:
         self._matcher = Matcher(config, name)
-        self._rest = b""
+        self._wanted = sorted(set(_fixed_parts(config, name, self._matcher)))
         self._processes: list[subprocess.Popen[bytes]] = []
-        found = sorted(set(tops(self._matcher)))
-        if not found:
-            raise ClusterkitError("none of the included paths exists yet: nothing to watch")
-        directories = [path for path in found if stat.S_ISDIR(os.lstat(path).st_mode)]
-        # An editor replaces a file: then its directory tells, not the file itself
-        parents = sorted({path.rpartition(b"/")[0] or b"/" for path in found if path not in directories})
+        self._out = -1
+        self._start()
+
+    def _start(self) -> None:
+        """Watch what is there now; what was watched before is let go."""
+        self.close()
+        self._rest = b""
+        #: What has to be watched anew when it comes, goes or is replaced.
+        self._way: set[bytes] = set()
+        directories, single = set(), set()
+        for wanted in self._wanted:
+            here = wanted
+            while not os.path.lexists(here):
+                self._way.add(here)
+                here = os.path.dirname(here)  # noqa: PTH120  # bytes: a name need not be text
+            if here == wanted and stat.S_ISDIR(os.lstat(here).st_mode):
+                self._way.add(wanted)
+                directories.add(here)
+            # An editor replaces a file, a deployment a directory: then the directory above tells
+            single.add(here if here != wanted else os.path.dirname(here))  # noqa: PTH120  # bytes, as above
         self._out, told = os.pipe()
         try:
-            for paths, options in ((directories, ["--recursive"]), (parents, [])):
+            for paths, options in ((directories, ["--recursive"]), (single, [])):
                 if paths:
-                    argv = [*_INOTIFYWAIT, *options, "--", *map(os.fsdecode, paths)]
-                    self._processes.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=told))
+                    argv = [*_INOTIFYWAIT, *options, "--", *sorted(map(os.fsdecode, paths))]
+                    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.PIPE)
+                    self._processes.append(process)
         finally:
             os.close(told)
+        for process in self._processes:
+            _wait_until_it_watches(process)
 
     def bursts(self) -> Iterator[list[str]]:
         """Yield the included paths that changed together; an empty list after RETRY seconds without a change.
@@ -146,27 +167,30 @@ class Watch:
         """
         while True:
             changed: set[bytes] = set()
-            began, quiet = None, False
-            while True:
-                wait = RETRY if began is None else min(SETTLE, max(0.0, began + LONGEST - time.monotonic()))
-                paths = self._read(wait)
-                if paths is None:
-                    quiet = True
-                else:
-                    changed.update(path for path in paths if self._included(path))
-                    began = began or (time.monotonic() if changed else None)
-                if quiet or (began is not None and time.monotonic() - began >= LONGEST):
-                    break
+            anew = quiet = False
+            began: float | None = None
+            while not quiet and (began is None or time.monotonic() - began < LONGEST):
+                paths = self._read(RETRY if began is None else SETTLE)
+                quiet = paths is None
+                for path in paths or ():
+                    anew = anew or path in self._way
+                    if path in self._way or self._included(path):
+                        changed.add(path)
+                began = began or (time.monotonic() if changed else None)
+            if anew:
+                # What came before the new watch was set was told to nobody
+                self._start()
+                changed = {b"/"}
             yield [os.fsdecode(path) for path in sorted(changed)]
 
     def _read(self, seconds: float) -> list[bytes] | None:
-        """Return the paths told within some seconds; None when none was."""
-        if not select.select([self._out], [], [], seconds)[0]:
-            return None
-        read = os.read(self._out, 1 << 16)
-        if not read or any(process.poll() is not None for process in self._processes):
+        """Return the paths told within some seconds; None when none was. Raises ClusterkitError."""
+        ready = select.select([self._out], [], [], seconds)[0]
+        if any(process.poll() is not None for process in self._processes):
             raise ClusterkitError("inotifywait ended; the journal has its reason")
-        *paths, self._rest = (self._rest + read).split(b"\0")
+        if not ready:
+            return None
+        *paths, self._rest = (self._rest + os.read(self._out, 1 << 16)).split(b"\0")
         return [path.rstrip(b"/") for path in paths if path]
 
     def _included(self, path: bytes) -> bool:
@@ -181,7 +205,42 @@ class Watch:
         for process in self._processes:
             process.terminate()
             process.wait(timeout=10)
-        os.close(self._out)
+            if process.stderr:
+                process.stderr.close()
+        self._processes = []
+        if self._out >= 0:
+            os.close(self._out)
+        self._out = -1
+
+
+def _wait_until_it_watches(process: subprocess.Popen[bytes]) -> None:
+    """Wait until inotifywait has set its watches. Raises ClusterkitError with what it said when it does not."""
+    said = b""
+    while b"Watches established" not in said:
+        line = process.stderr.readline() if process.stderr else b""
+        if not line:
+            raise ClusterkitError(f"inotifywait could not watch: {said.decode(errors='replace').strip()}")
+        said += line
+
+
+def _fixed_parts(config: Config, name: str, matcher: Matcher) -> Iterator[bytes]:
+    """Yield for each include pattern of a host the path above its first wildcard: there a watch has to be."""
+    prefixes = dict(matcher.starts[1:])
+    for group in config.groups_of(name):
+        for kind, text in group.patterns:
+            if kind != KIND_INCLUDE or not text.startswith(("/", "%")):
+                continue
+            parts = []
+            for part in os.fsencode(text.rstrip("/")).split(b"/"):
+                if any(mark in part for mark in b"*?[\\"):
+                    break
+                parts.append(part)
+            path = b"/".join(parts)
+            for prefix, directory in prefixes.items():
+                if path == prefix or path.startswith(prefix + b"/"):
+                    path = directory + path[len(prefix) :]
+            if path.startswith(b"/") or not path:
+                yield path or b"/"
 
 
 def watch(agent: Agent, watched: Watch) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 
 Found = Mapping[str, Mapping[str, Any]]
 Members = Sequence[Mapping[str, str]]
@@ -17,9 +18,10 @@ def problems(
     found: Found,
     members: Members,
     manage_hosts: bool = False,
-    key_given: bool = False,
+    key: str = "",
     key_authority: str = "",
     leaving: Sequence[str] = (),
+    outside: Sequence[str] = (),
 ) -> list[str]:
     """Return, before anything is changed, why these members cannot become a cluster; empty when they can."""
     out = []
@@ -30,7 +32,8 @@ def problems(
             continue
         out += _problems_of(member["host"], info, members, manage_hosts)
         out += _lost(member["host"], info, members, leaving)
-    out += _keys(found, key_given, key_authority)
+    out += _keys(found, bool(key), key_authority)
+    out += _keys_outside(found, key, key_authority, outside)
     versions = {str(info["version"]): host for host, info in found.items() if info.get("installed")}
     if len(versions) > 1:
         listed = ", ".join(f"{version} on {host}" for version, host in sorted(versions.items()))
@@ -58,13 +61,18 @@ def _problems_of(host: str, info: Mapping[str, Any], members: Members, manage_ho
     return out
 
 
-def _lost(host: str, info: Mapping[str, Any], members: Members, leaving: Sequence[str]) -> list[str]:
-    """Return whom a member's running configuration has and the inventory not: nobody leaves by being forgotten."""
-    running = {
-        str(name).partition("@")[0]
+def _hosts_of(info: Mapping[str, Any]) -> set[str]:
+    """Return the names of all hosts in a member's running configuration."""
+    return {
+        str(name).partition("@")[0].lower()
         for group in info.get("config", {}).get("csync2_groups", [])
         for name in (*group.get("hosts", []), *group.get("slaves", []))
     }
+
+
+def _lost(host: str, info: Mapping[str, Any], members: Members, leaving: Sequence[str]) -> list[str]:
+    """Return whom a member's running configuration has and the inventory not: nobody leaves by being forgotten."""
+    running = _hosts_of(info)
     names = {member["name"].lower() for member in members}
     # A configuration that names none of the members is another cluster's, or a packaged example
     lost = sorted(running - names - set(leaving)) if running & names else []
@@ -96,6 +104,16 @@ def _keys(found: Found, key_given: bool, key_authority: str) -> list[str]:
     return out
 
 
+def _keys_outside(found: Found, key: str, key_authority: str, outside: Sequence[str]) -> list[str]:
+    """Return which members would be left with another key than this run installs, being outside of it."""
+    wanted = fingerprint(key) if key else found.get(key_authority, {}).get("key", {}).get("fingerprint", "")
+    return [
+        f"{host} is outside of this run and has another key than the one it installs: run on all members."
+        for host in outside
+        if wanted and found.get(host, {}).get("key", {}).get("fingerprint") != wanted
+    ]
+
+
 def certificates(made: Found, found: Found, members: Members) -> dict[str, str]:
     """Return the fingerprint of each member's certificate by its name: as made in this run, else as it was found."""
     out = {}
@@ -117,7 +135,10 @@ def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]
         if not info:
             document.check("answers", False, f"{name} could not be asked", name)
             continue
-        document.seen(name)
+        # A member is in the cluster when the others reach it, not when Ansible does
+        others = [found[one["host"]] for one in members if one is not member and one["host"] in found]
+        if not any(other.get("reachability", {}).get(name.lower()) for other in others):
+            document.seen(name)
         _verify_member(document, name, info, members)
     seen = [(member["name"], found[member["host"]]) for member in members if found.get(member["host"])]
     for name, info in seen[1:]:
@@ -129,10 +150,11 @@ def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]
 def _verify_member(document: Verification, name: str, info: Mapping[str, Any], members: Members) -> None:
     error = info.get("config_error") or ("is read without an error" if info.get("config") else "there is none")
     document.check("configuration", bool(info.get("config")) and not info.get("config_error"), error, name)
-    expected = sorted(member["name"].lower() for member in members if member["name"] != name)
     peers = sorted(info.get("peers", []))
-    stray = [peer for peer in peers if peer not in expected and "." in peer]
-    document.check("peers", bool(peers), f"{name} has the peers {', '.join(peers) or 'none'}{_stray(stray)}", name)
+    document.check("peers", bool(peers), f"{name} has the peers {', '.join(peers) or 'none'}", name)
+    strangers = sorted(_hosts_of(info) - {member["name"].lower() for member in members})
+    if strangers:
+        document.check("members", False, f"{name} is configured for {', '.join(strangers)}, which is no member", name)
     for unit, state in sorted(info.get("units", {}).items()):
         document.check("unit", state == "active", f"{unit} on {name} is {state}", name)
     for peer, failure in sorted(info.get("reachability", {}).items()):
@@ -143,10 +165,6 @@ def _verify_member(document: Verification, name: str, info: Mapping[str, Any], m
         more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
         evidence = f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all"
         document.check("sent", not dirty, evidence, name)
-
-
-def _stray(stray: list[str]) -> str:
-    return f" (of which by interface: {', '.join(stray)})" if stray else ""
 
 
 def _sends(name: str, config: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ import re
 import socket
 import sqlite3
 import stat
+import time
 import urllib.parse
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
@@ -81,6 +82,19 @@ def read_database(path: str) -> Database | None:
     except (sqlite3.Error, ValueError, AttributeError) as error:
         raise ClusterkitError(f"{path} cannot be read as csync2's database: {error}") from error
     return Database(files, dirty, pins)
+
+
+def settled(path: str, limit: float) -> Database | None:
+    """Read a member's database when nothing is left to send, or after `limit` seconds as it is then.
+
+    Raises ClusterkitError as read_database.
+    """
+    end = time.monotonic() + limit
+    while True:
+        database = read_database(path)
+        if database is None or not database.dirty or time.monotonic() >= end:
+            return database
+        time.sleep(0.1)
 
 
 def forget_pins(path: str, peers: Iterable[str]) -> None:
@@ -168,25 +182,13 @@ def manifest(config: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise _unreadable(path, error) from None
 
 
-def tops(matcher: Matcher) -> Iterator[bytes]:
-    """Yield the paths that are included without their directory being so: below them lies all that is included.
-
-    Raises ClusterkitError for a directory that cannot be read.
-    """
-    for start in matcher.starts:
-        for _file, path in _walk(start, matcher, below=False):
-            yield path
-
-
-def _walk(start: tuple[bytes, bytes], matcher: Matcher, below: bool = True) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and path of what is included, with or without what is `below` it. No link is followed on the way."""
+def _walk(start: tuple[bytes, bytes], matcher: Matcher) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and path of what is included; as in csync2, no link is followed on the way to it."""
     stack = [start]
     while stack:
         file, path = stack.pop()
         if matcher.includes(file):
             yield file, path
-            if not below:
-                continue
         elif not matcher.leads_on(file):
             continue
         try:

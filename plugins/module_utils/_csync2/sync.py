@@ -33,7 +33,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.stat
     read_database,
 )
 
-#: Held around every run of ours; the units of the role hold the same one (with flock(1)).
+#: Held around every run of ours; the program that the role installs holds the same one.
 LOCK = "/run/lock/clusterkit-csync2.lock"
 #: The listener writes the same database outside of our lock, so a run may still meet it: tried again, bounded.
 _ATTEMPTS = 8

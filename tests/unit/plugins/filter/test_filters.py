@@ -26,7 +26,7 @@ MEMBERS = [{"host": f"h{i}", "name": f"n{i}", "address": f"10.0.0.{i}"} for i in
 def test_every_filter_is_documented() -> None:
     assert sorted(FILTERS) == sorted(path.stem for path in SIDECARS.glob("*.yml"))
     assert set(FILTERS) == {
-        *("cluster_members", "cluster_results", "members_without_address", "members_without_result"),
+        *("cluster_members", "cluster_results", "members_without_address"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_verification"),
     }
 
@@ -50,7 +50,6 @@ def test_members_and_results() -> None:
     assert FILTERS["members_without_address"](hostvars, ["h1", "h2"], "web") == ["h2"]
     hostvars["h2"] = {"web_address": "10.0.0.2", "web_name": "n2"}
     assert FILTERS["cluster_members"](hostvars, ["h1", "h2"], "web") == MEMBERS
-    assert FILTERS["members_without_result"](hostvars, MEMBERS, "asked") == MEMBERS[1:]
     elsewhere = {"results": [{"item": MEMBERS[1], "x": 2}]}
     assert [one["x"] for one in FILTERS["cluster_results"](hostvars, MEMBERS, "asked", elsewhere).values()] == [1, 2]
 

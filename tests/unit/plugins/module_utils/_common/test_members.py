@@ -16,7 +16,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.memb
     cluster_members,
     cluster_results,
     members_without_address,
-    members_without_result,
 )
 
 HOSTVARS: dict[str, dict[str, Any]] = {
@@ -70,7 +69,6 @@ def test_the_inventorys_order_is_kept(hosts: list[str]) -> None:
 
 def test_results_of_members_in_this_run_and_elsewhere() -> None:
     hostvars = {"h1": {"asked": {"version": "1"}}, "h2": {}, "h3": {}}
-    assert members_without_result(hostvars, MEMBERS, "asked") == MEMBERS[1:]
     elsewhere = {"results": [{"item": MEMBERS[1], "version": "2"}, {"version": "of nobody"}]}
     assert cluster_results(hostvars, MEMBERS, "asked", elsewhere) == {
         "h1": {"version": "1"},

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Matcher, parse
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, parse
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import (
     Database,
@@ -35,7 +35,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.stat
     manifest,
     reach,
     read_database,
-    tops,
 )
 
 SCHEMA = (Path(__file__).with_name("recorded") / "schema.sql").read_text()
@@ -315,11 +314,6 @@ def test_a_prefix_makes_names_equal(tree: Path) -> None:
     assert dict(manifest(parse(text.format(elsewhere)), "n1")) == found
 
 
-def test_tops(tree: Path) -> None:
-    config = including(f'include "{tree}/sub', f'include "{tree}/sub/file', f'include "{tree.parent}/none')
-    assert list(tops(Matcher(config, "n1"))) == [os.fsencode(tree / "sub")]
-
-
 def test_what_vanishes_is_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listdir = os.listdir
 
@@ -386,3 +380,15 @@ def test_peer_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(socket, "create_connection", waits)
     assert reach("n2", limit=0.1) == "n2 port 30865: timed out"
+
+
+def test_settled_waits_for_what_is_being_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It returns as soon as nothing is left, and after its limit whatever is left then."""
+    dirty = Database(1, (Dirty("n2", "/f", False),), {})
+    answers = [dirty, dirty, Database(1, (), {})]
+    monkeypatch.setattr(state, "read_database", lambda _path: answers.pop(0) if answers else dirty)
+    found = state.settled("n1.db3", 10)
+    assert found is not None and found.dirty == () and answers == []
+    assert state.settled("n1.db3", 0.15) == dirty
+    monkeypatch.setattr(state, "read_database", lambda _path: None)
+    assert state.settled("n1.db3", 10) is None
