@@ -154,10 +154,7 @@ def main() -> int:
             f"| {name} | {statistics.median(values):.3f} s | {percentile(values, 0.95):.3f} s | {max(values):.3f} s |"
             for name, values in (
                 ("one change arrives, by the watch", watch),
-                (
-                    "one change arrives, by the manual's cron job every two minutes (its moment drawn, the job measured)",
-                    cron,
-                ),
+                ("one change arrives, by the manual's cron job each two minutes (moment drawn, job measured)", cron),
                 ("a run with nothing to change, two hosts", converged),
                 ("a play that only gathers the facts, two hosts", bare),
             )
