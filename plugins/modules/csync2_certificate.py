@@ -99,15 +99,17 @@ fingerprint:
   sample: 3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.certificate import Certificates
 
 
-def run(module: AnsibleModule) -> None:
+def run(module: AnsibleModule) -> dict[str, Any]:
     """Inspect, decide, act, report. Raises ClusterkitError."""
     wanted = module.params
     files = Certificates(wanted["key_path"], wanted["certificate_path"], Runner())
@@ -124,15 +126,15 @@ def run(module: AnsibleModule) -> None:
             present = files.inspect(wanted["subject"], wanted["bits"])
         elif loose:
             files.set_modes()
-    module.exit_json(
-        changed=differences.changed,
-        diff=differences.diff(),
-        certificate_changed=bool(reason),
-        reason=reason,
-        subject=present.subject,
-        not_after=present.not_after,
-        fingerprint="" if reason and module.check_mode else present.fingerprint,
-    )
+    return {
+        "changed": differences.changed,
+        "diff": differences.diff(),
+        "certificate_changed": bool(reason),
+        "reason": reason,
+        "subject": present.subject,
+        "not_after": present.not_after,
+        "fingerprint": "" if reason and module.check_mode else present.fingerprint,
+    }
 
 
 def main() -> None:
@@ -149,10 +151,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        run(module)
-    except ClusterkitError as error:
-        module.fail_json(msg=str(error), **error.details)
+    finish(module, run)
 
 
 if __name__ == "__main__":

@@ -186,6 +186,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import host
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, parse, to_variables
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2
@@ -201,6 +202,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     database = state.settled(state.database_path(wanted["name"], wanted["database_directory"]), wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
     found: dict[str, Any] = {
+        "changed": False,
         "installed": bool(binary),
         "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
         "config": to_variables(config) if config else {},
@@ -267,10 +269,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module))
-    except ClusterkitError as error:
-        module.fail_json(msg=str(error), **error.details)
+    finish(module, look)
 
 
 if __name__ == "__main__":

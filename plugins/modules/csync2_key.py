@@ -135,6 +135,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import files
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import key as keys
 
 _NOT_PREDICTABLE = "not predictable before the key is generated"
@@ -250,6 +251,14 @@ def _mode(text: str) -> int:
     return mode
 
 
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Do what the state asks for. Raises ClusterkitError."""
+    if module.params["content"] is not None and module.params["regenerate"] == "always":
+        raise ClusterkitError("content and regenerate=always exclude each other: give the key, or have one made")
+    file = KeyFile(module)
+    return file.present() if module.params["state"] == "present" else file.absent()
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -264,14 +273,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        if module.params["content"] is not None and module.params["regenerate"] == "always":
-            raise ClusterkitError("content and regenerate=always exclude each other: give the key, or have one made")
-        file = KeyFile(module)
-        result = file.present() if module.params["state"] == "present" else file.absent()
-    except ClusterkitError as error:
-        module.fail_json(msg=error.message, **error.details)
-    module.exit_json(**result)
+    finish(module, run)
 
 
 if __name__ == "__main__":

@@ -65,16 +65,18 @@ pins:
   sample: {"idp2.example.org": "3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1"}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import DATABASE_DIRECTORY
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2
 
 
-def run(module: AnsibleModule) -> None:
+def run(module: AnsibleModule) -> dict[str, Any]:
     """Compare the pins with the certificates, forget those that differ, report. Raises ClusterkitError."""
     csync2 = Csync2(module.params["name"], Runner(), database_directory=module.params["database_directory"])
     database = csync2.database()
@@ -85,7 +87,7 @@ def run(module: AnsibleModule) -> None:
         differences.add(peer, "to be pinned at the next contact", pins[peer])
     if forgotten and not module.check_mode:
         csync2.forget(forgotten)
-    module.exit_json(changed=differences.changed, diff=differences.diff(), forgotten=forgotten, pins=pins)
+    return {"changed": differences.changed, "diff": differences.diff(), "forgotten": forgotten, "pins": pins}
 
 
 def main() -> None:
@@ -98,10 +100,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        run(module)
-    except ClusterkitError as error:
-        module.fail_json(msg=str(error), **error.details)
+    finish(module, run)
 
 
 if __name__ == "__main__":

@@ -95,17 +95,20 @@ left:
   sample: []
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import parse
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
 
 
-def record(module: AnsibleModule, csync2: Csync2) -> None:
+def record(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     """Note the present files, once; compare them with later peers; forget former ones. Raises ClusterkitError."""
     peers = peers_of(module)
     database = csync2.database()
@@ -124,9 +127,13 @@ def record(module: AnsibleModule, csync2: Csync2) -> None:
         differences.add(f"peer {peer}", "compared", "never compared")
     for peer in strangers:
         differences.add(f"peer {peer}", "forgotten", "no peer any more")
-    module.exit_json(
-        changed=differences.changed, diff=differences.diff(), newcomers=newcomers, forgotten=strangers, recorded=new
-    )
+    return {
+        "changed": differences.changed,
+        "diff": differences.diff(),
+        "newcomers": newcomers,
+        "forgotten": strangers,
+        "recorded": new,
+    }
 
 
 def peers_of(module: AnsibleModule) -> list[str]:
@@ -140,28 +147,28 @@ def peers_of(module: AnsibleModule) -> list[str]:
     return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"])
 
 
-def predict(module: AnsibleModule, csync2: Csync2) -> None:
+def predict(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     """Tell what a run would send. Raises ClusterkitError."""
     database = csync2.database()
     if not (database and database.files):
         after = "the first exchange of all files\n"
-        module.exit_json(changed=True, sent=[], left=[], diff={"before": "", "after": after})
+        return {"changed": True, "sent": [], "left": [], "diff": {"before": "", "after": after}}
     try:
         # A file that only the peer has is sent by the peer, so it is no change of this member's run
         rows = [{"peer": one.peer, "file": one.file} for one in csync2.differences() if one.side != "peer only"]
     except ClusterkitError as error:
         module.warn(f"Not predictable: {error}")
         rows = []
-    module.exit_json(changed=bool(rows), sent=rows, left=[], diff=listing(rows))
+    return {"changed": bool(rows), "sent": rows, "left": [], "diff": listing(rows)}
 
 
-def synchronise(module: AnsibleModule, csync2: Csync2) -> None:
+def synchronise(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     """Send what has changed. Raises ClusterkitError for files that stay unsent."""
     result = csync2.exchange(winner=module.params["winner"])
     told = summary(result)
     if result.conflicts() or result.failures():
         raise ClusterkitError(complaint(module.params["name"], result), told)
-    module.exit_json(changed=bool(result.sent), diff=listing(told["sent"]), **told)
+    return {"changed": bool(result.sent), "diff": listing(told["sent"]), **told}
 
 
 def complaint(name: str, result: Exchange) -> str:
@@ -181,6 +188,15 @@ def listing(rows: list[dict[str, str]]) -> dict[str, str]:
     return {"before": "", "after": "".join(f"{row['file']} to {row['peer']}\n" for row in rows)}
 
 
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Do what the state asks for. Raises ClusterkitError."""
+    binary = module.get_bin_path("csync2", required=True)
+    csync2 = Csync2(module.params["name"], Runner(), binary, limit=module.params["limit"])
+    if module.params["state"] == "recorded":
+        return record(module, csync2)
+    return predict(module, csync2) if module.check_mode else synchronise(module, csync2)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -193,17 +209,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    binary = module.get_bin_path("csync2", required=True)
-    csync2 = Csync2(module.params["name"], Runner(), binary, limit=module.params["limit"])
-    try:
-        if module.params["state"] == "recorded":
-            record(module, csync2)
-        elif module.check_mode:
-            predict(module, csync2)
-        else:
-            synchronise(module, csync2)
-    except ClusterkitError as error:
-        module.fail_json(msg=str(error), **error.details)
+    finish(module, run)
 
 
 if __name__ == "__main__":
