@@ -24,11 +24,15 @@ Value = TypeVar("Value")
 
 @dataclass
 class Run:
-    """One run of ansible-playbook: what it changed, as (host, task), what failed, and the facts that it left."""
+    """One run of ansible-playbook: what it changed, as (host, task), what failed, and the facts that it left.
+
+    `diffs` holds, for each task of `changed`, the difference that it showed.
+    """
 
     rc: int
     output: str
     changed: set[tuple[str, str]] = field(default_factory=set)
+    diffs: dict[tuple[str, str], Any] = field(default_factory=dict)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -142,6 +146,7 @@ class Scenario:
                     key = (host, task["task"]["name"])
                     if result.get("changed"):
                         run.changed.add(key)
+                        run.diffs[key] = result.get("diff")
                     if result.get("failed") or result.get("unreachable"):
                         run.failed[key] = str(result.get("msg", result))
                     run.facts.setdefault(host, {}).update(result.get("ansible_facts") or {})

@@ -110,9 +110,14 @@ def left_on_control_node(secrets: Iterable[str], since: float, apart: Iterable[p
     hits = []
     roots = [pathlib.Path(tempfile.gettempdir()), pathlib.Path.home() / ".ansible"]
     skipped = {str(path) for path in apart}
+    # The nodes' own disks may lie below a checkout that is below a temporary directory
+    engine = subprocess.run(
+        ["docker", "info", "--format", "{{.DockerRootDir}}"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout.strip()
     wanted = list(secrets)
     for root in roots:
-        for directory, _names, files in os.walk(root):
+        for directory, names, files in os.walk(root):
+            names[:] = [name for name in names if f"{directory}/{name}" != engine]
             for name in files:
                 path = pathlib.Path(directory) / name
                 with contextlib.suppress(OSError):

@@ -29,6 +29,15 @@ options:
     description: The member's name in the configuration.
     type: str
     required: true
+  binary:
+    description: Path of the binary, or its name where it is on the search path.
+    type: str
+    default: csync2
+  commands:
+    description: Further commands of which to tell whether they are there.
+    type: list
+    elements: str
+    default: []
   config_path:
     description: Path of the configuration file.
     type: path
@@ -98,6 +107,17 @@ installed:
   type: bool
   returned: always
   sample: true
+missing:
+  description: The binary and those of O(commands) that were not found.
+  type: list
+  elements: str
+  returned: always
+  sample: []
+sysconfdir:
+  description: The directory in which the binary looks for its files, empty where it does not tell.
+  type: str
+  returned: always
+  sample: /etc
 version:
   description: The version that the binary tells of itself.
   type: str
@@ -197,13 +217,16 @@ LISTENERS = ("csync2", "systemd", "xinetd")
 def look(module: AnsibleModule) -> dict[str, Any]:
     """Return what the member is and knows. Raises ClusterkitError."""
     wanted = module.params
-    binary = module.get_bin_path("csync2") or ""
+    binary = module.get_bin_path(wanted["binary"]) or ""
+    missing = [one for one in (wanted["binary"], *wanted["commands"]) if not module.get_bin_path(one)]
     config, error = read_config(wanted["config_path"])
     database = state.settled(state.database_path(wanted["name"], wanted["database_directory"]), wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
     found: dict[str, Any] = {
         "changed": False,
         "installed": bool(binary),
+        "missing": missing,
+        "sysconfdir": state.sysconfdir(binary) if binary else "",
         "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
         "config": to_variables(config) if config else {},
         "config_error": error,
@@ -254,6 +277,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
+            "binary": {"type": "str", "default": "csync2"},
+            "commands": {"type": "list", "elements": "str", "default": []},
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
             "key_path": {"type": "path", "default": "/etc/csync2.key", "no_log": False},
             "certificate_path": {"type": "path", "default": "/etc/csync2_ssl_cert.pem"},

@@ -118,9 +118,9 @@ def write_atomically(
 def set_attributes(
     path: str, *, mode: int | None = None, owner: str | int | None = None, group: str | int | None = None
 ) -> None:
-    """Change mode, owner and group of the file `path` to what is given. Raises ClusterkitError."""
-    wanted = _Attributes(mode, user_id(owner), group_id(group)).completed_by(status_if_exists(path))
+    """Change mode, owner and group of the file or directory `path` to what is given. Raises ClusterkitError."""
     try:
+        wanted = _Attributes(mode, user_id(owner), group_id(group)).completed_by(Path(path).stat())
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             wanted.give_owner(descriptor)

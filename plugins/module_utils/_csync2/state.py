@@ -56,6 +56,18 @@ class Database:
     pins: dict[str, str]
 
 
+def sysconfdir(binary: str) -> str:
+    """Return the directory in which a csync2 binary looks for its files, empty where it does not tell.
+
+    2.0 has it as the constant ETCDIR "/csync2.cfg"; later ones take it from the environment and name the default in
+    their help (csync2.c upstream).
+    """
+    content = read_if_exists(os.path.realpath(binary)) or b""
+    found = re.search(rb"CSYNC2_SYSTEM_DIR\n.*?\n\t*Defaults to (/[^\0\n]*)\.\n", content, re.S)
+    found = found or re.search(rb"\0(/[^\0%]*)/csync2\.cfg\0", content)
+    return os.path.normpath(os.fsdecode(found.group(1))) if found else ""
+
+
 def database_path(name: str, directory: str = DATABASE_DIRECTORY) -> str:
     """Return the path of the database of the host `name`."""
     return f"{directory}/{name.lower()}.db3"

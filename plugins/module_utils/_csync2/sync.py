@@ -38,6 +38,8 @@ LOCK = "/run/lock/clusterkit-csync2.lock"
 #: The listener writes the same database outside of our lock, so a run may still meet it: tried again, bounded.
 _ATTEMPTS = 8
 _BUSY = "Database backend is exceedingly busy"
+#: What is said at -v when the peer hung up at once: its database may be busy with a run of its own.
+_PEER_BUSY = "Config command failed."
 
 CONFLICT = "conflict: changed here and on the peer"
 WAITING = "changed here and on the peer, whose version wins by 'auto' and comes when the peer sends"
@@ -155,7 +157,7 @@ class Csync2:
         csync2 would send it later changes only: files that were known before it came are not marked for it.
         """
         # Recorded: -U marks the files for this peer alone; a file that differs is a conflict if the peer noted it too
-        self._run("-TUI", self.name, peer, accept={0, 2})
+        self._run("-TUIv", self.name, peer, accept={0, 2})
 
     def note_peers(self, peers: Collection[str]) -> None:
         """Note with which peers this member has been compared."""
@@ -200,7 +202,7 @@ class Csync2:
 
     def differences(self) -> list[Difference]:
         """Ask every peer which files differ; nothing is changed anywhere."""
-        done = self._run("-T", accept={0, 2})
+        done = self._run("-Tv", accept={0, 2})
         # Recorded: 2 is "in sync", 0 "there are differences"; 1 is an error and raises
         if done.rc == 2:
             return []
@@ -269,10 +271,10 @@ class Csync2:
         for attempt in range(_ATTEMPTS):
             with exclusive(self._lock, limit=self._limit):
                 done = self._runner.run(argv, limit=self._limit, accept=None)
-            if _BUSY not in done.stderr:
+            if _BUSY not in done.stderr and _PEER_BUSY not in done.stderr:
                 break
             self._wait(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311  # jitter, no secret
-        else:
+        if _BUSY in done.stderr:
             raise ClusterkitError(f"`{' '.join(argv)}` found the database busy {_ATTEMPTS} times: {_BUSY}")
         if done.rc not in (accept or {0}):
             raise ClusterkitError(f"`{' '.join(argv)}` ended with {done.rc}: {last_words(done.stderr)}")
@@ -289,7 +291,7 @@ def reason_of(dirty: Dirty, said: str) -> str:
     before, failed, _rest = said.partition(f"ERROR: Connection to remote host `{dirty.peer}' failed")
     if failed:
         cause = (before.strip().splitlines() or ["no reason given"])[-1]
-        if cause == "Config command failed.":
+        if cause == _PEER_BUSY:
             return f"{dirty.peer} {HUNG_UP_AT_ONCE}"
         return f"{dirty.peer} could not be reached: {cause}"
     # csync2 ends at the first peer with a wrong certificate, so the line stands for whoever was connected to last

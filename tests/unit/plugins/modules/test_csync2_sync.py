@@ -140,7 +140,7 @@ def test_a_later_peer_is_compared_and_a_former_one_forgotten(run: Any, played: P
     done = run(state="recorded")
     assert predicted == done
     assert (done["changed"], done["newcomers"], done["forgotten"]) == (True, ["idp3.gluu.org"], [PEER])
-    assert played.asked == ["-cr /", f"-TUI {ME} idp3.gluu.org"]
+    assert played.asked == ["-cr /", f"-TUIv {ME} idp3.gluu.org"]
     assert [row for row in played.database() if PEER in row] == []
     for check in (False, True):
         assert run(check=check, state="recorded")["changed"] is False
