@@ -160,6 +160,18 @@ dirty:
   elements: dict
   returned: always
   sample: [{"peer": "n2", "file": "/srv/web/index.html", "forced": false}]
+newcomers:
+  description: Peers with which this member has never been compared.
+  type: list
+  elements: str
+  returned: always
+  sample: []
+strangers:
+  description: Those for whom the database holds something although they are no peers.
+  type: list
+  elements: str
+  returned: always
+  sample: []
 pins:
   description: SHA-256 fingerprints of the certificates that peers are pinned to.
   type: dict
@@ -222,12 +234,13 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     config, error = read_config(wanted["config_path"])
     database = state.settled(state.database_path(wanted["name"], wanted["database_directory"]), wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
+    csync2 = Csync2(wanted["name"], Runner(), binary, wanted["database_directory"])
     found: dict[str, Any] = {
         "changed": False,
         "installed": bool(binary),
         "missing": missing,
         "sysconfdir": state.sysconfdir(binary) if binary else "",
-        "version": Csync2(wanted["name"], Runner(), binary).version() if binary else "",
+        "version": csync2.version() if binary else "",
         "config": to_variables(config) if config else {},
         "config_error": error,
         "peers": peers,
@@ -235,6 +248,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "certificate": state.certificate_fingerprint(wanted["certificate_path"]),
         "files": database.files if database else 0,
         "dirty": [asdict(one) for one in database.dirty] if database else [],
+        "newcomers": csync2.newcomers(peers),
+        "strangers": csync2.strangers(peers),
         "pins": database.pins if database else {},
         "resolved": {name: host.addresses(name) for name in wanted["resolve"]},
         "port_holder": host.port_holder(state.PORT, LISTENERS),
