@@ -32,6 +32,13 @@ def by_hand(nodes: Nodes) -> Iterator[None]:
         yield
 
 
+def test_check_mode_on_bare_members_says_what_it_cannot_tell(scenario: Scenario) -> None:
+    """Behind a package that is not there nothing can be predicted: that is said, once for each, and nothing fails."""
+    run = scenario.play("converge.yml", "--check", "-i", str(scenario.directory / "two" / "hosts.yml")).check()
+    assert run.output.count("Not predictable before csync2 is installed") == 2
+    assert {host for host, _task in run.changed} == {"n3", "n4"}
+
+
 def test_third_member_joins_and_leaves(scenario: Scenario, servers: Nodes) -> None:
     """A newcomer gets what was there before it and gives what it has; when it leaves nothing of it stays anywhere."""
     joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
@@ -87,7 +94,7 @@ def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -
     """A run that is limited to one member still writes the configuration of all, and asks all."""
     nodes["n2"].write("/etc/csync2.cfg", "# lost\n")
     run = scenario.play("converge.yml", "--limit", "n2").check()
-    tasks = ("Write the configuration", "Send changes at once")
+    tasks = ("Write the configuration and listen for the other members", "Synchronise from now on")
     assert run.changed == {("n2", f"clusterkit.middleware.csync2 : {task}") for task in tasks}
     config = str(nodes["n2"].read("/etc/csync2.cfg"))
     assert "host n1;" in config and "host n2;" in config

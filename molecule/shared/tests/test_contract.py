@@ -26,7 +26,7 @@ def test_the_cluster_was_asked(scenario: Scenario) -> None:
 
 
 def test_check_mode_tells_exactly_what_a_run_changes(scenario: Scenario) -> None:
-    """After changes by hand, check mode reports what the run then changes, task by task and in detail; none are left."""
+    """After changes by hand, check mode reports what the run then changes, task by task in detail; none are left."""
     if not (scenario.directory / "drift.yml").exists():
         pytest.fail("the scenario has no drift.yml that changes things by hand on one node")
     assert scenario.play("drift.yml").check().changed

@@ -2,7 +2,8 @@
 """No secret shows anywhere while a scenario converges, refuses, or is killed.
 
 A scenario's vars/secrets.yml gives its secret variables: `accepted` with values that are taken, `refused` with values
-that are not (with metacharacters and letters beyond ASCII), and `kept_in`, the files that may hold them.
+that are not (with metacharacters and letters beyond ASCII), `kept_in`, the files that may hold them, and `travels`, a
+secret that members have from each other: the `path` that holds it, and the node (`lost_on`) that is to get it anew.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import re
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -38,8 +41,15 @@ def declared(scenario: Scenario) -> dict[str, Any]:
 class Attempt:
     """A run with secret variables, given by a closed file, and all places that are searched after it."""
 
-    def __init__(self, scenario: Scenario, nodes: dict[str, Node], variables: dict[str, Any], directory: pathlib.Path):
-        self.values = [str(value) for value in variables.values()]
+    def __init__(
+        self,
+        scenario: Scenario,
+        nodes: dict[str, Node],
+        variables: dict[str, Any],
+        directory: pathlib.Path,
+        values: Sequence[str] = (),
+    ) -> None:
+        self.values = [*values, *(str(value) for value in variables.values())]
         self.nodes = nodes
         self.directory = directory
         self.file = directory / "variables.json"
@@ -100,11 +110,28 @@ def test_accepted_secrets_show_nowhere(
 def test_refused_secrets_show_nowhere(
     scenario: Scenario, nodes: dict[str, Node], declared: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    """A run that refuses a secret does not show it either, nor keeps it."""
+    """A run that refuses a secret does not show it either, nor keeps it, nor changes anything."""
     attempt = Attempt(scenario, nodes, declared["refused"], tmp_path)
     done = attempt.run()
     assert done.returncode != 0, "the malformed secrets were accepted"
+    assert set(re.findall(rb"changed=(\d+)", done.stdout)) == {b"0"}
     assert attempt.leaks(done.stdout + done.stderr, []) == []
+
+
+def test_a_secret_that_travels_shows_nowhere(
+    scenario: Scenario, nodes: dict[str, Node], declared: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    """What a member gets from another one travels unseen: as loud as can be, and traced."""
+    travels = declared["travels"]
+    node = nodes[travels["lost_on"]]
+    secret = str(node.read(travels["path"])).strip()
+    assert len(secret) > 20
+    node.out("rm", travels["path"])
+    attempt = Attempt(scenario, nodes, {}, tmp_path, [secret])
+    done = attempt.run()
+    assert done.returncode == 0, done.stdout[-3000:].decode(errors="replace")
+    assert str(node.read(travels["path"])).strip() == secret
+    assert attempt.leaks(done.stdout + done.stderr, declared["kept_in"]) == []
 
 
 def test_killed_run_leaves_no_secret(

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry points of a scenario's role, which vars/role.yml names with the `hosts` that it runs on."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from molecule.shared.scenario import ROOT, Scenario
+
+
+@pytest.mark.parametrize("points", [["preflight"], ["preflight", "install", "configure"], ["verify"], ["export"]])
+def test_entry_points_can_be_called_by_themselves(scenario: Scenario, points: list[str]) -> None:
+    """Each entry point works through `tasks_from`, and changes nothing in a cluster that is as it should be."""
+    path = scenario.directory / "vars" / "role.yml"
+    if not path.exists():
+        pytest.fail("the scenario has no vars/role.yml that names its role and hosts")
+    about = yaml.safe_load(path.read_text(encoding="utf-8"))
+    variables = {"entry_role": about["role"], "entry_hosts": about["hosts"], "entry_points": points}
+    run = scenario.play(ROOT / "molecule" / "shared" / "entry_points.yml", variables=variables).check()
+    assert run.changed == set()
+    role = str(about["role"]).rpartition(".")[2]
+    left = {"verify": f"{role}_verification", "export": f"{role}_exported"}.get(points[-1])
+    assert left is None or all(left in facts for facts in run.facts.values())
