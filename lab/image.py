@@ -22,7 +22,7 @@ BASE_PACKAGES = (
     "systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps,openssh-server,sudo,netbase,kmod"
 )
 #: Archives that the roles under test install. Every name that a role installs on Debian belongs here.
-ARCHIVES = ("csync2", "inotify-tools", "openssl", "rsync")
+ARCHIVES = ("csync2", "inotify-tools", "openssl", "rsync", "xinetd", "cron", "logrotate", "ufw", "firewalld")
 USER = "ops"
 
 # Each of these is about the container, not about the node's purpose:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from molecule.shared.scenario import Node
 
@@ -15,15 +15,22 @@ UNITS = ("csync2-watch.service", "csync2-sync.timer")
 
 
 @contextlib.contextmanager
-def quiet(nodes: Nodes) -> Iterator[None]:
+def quiet(nodes: Nodes, units: Sequence[str] = UNITS) -> Iterator[None]:
     """Let nothing run by itself meanwhile, so that a test decides who sends when."""
     for node in nodes.values():
-        node.out("systemctl", "stop", *UNITS)
-    yield
-    for node in nodes.values():
-        node.out("systemctl", "start", *UNITS)
+        node.out("systemctl", "stop", *units)
+    try:
+        yield
+    finally:
+        for node in nodes.values():
+            node.out("systemctl", "start", *units)
 
 
 def synchronise(node: Node) -> subprocess.CompletedProcess[str]:
     """Let a member send what has changed, as its timer does."""
     return node.run("systemctl", "start", "csync2-sync.service")
+
+
+def synchronise_as(node: Node, name: str, limit: float) -> subprocess.CompletedProcess[str]:
+    """Synchronise a member by its name in the configuration, each call of csync2 within `limit` seconds."""
+    return node.run("clusterkit-csync2", "run", "--name", name, "--limit", str(limit), limit=limit * 4 + 30)

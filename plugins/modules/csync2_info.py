@@ -192,6 +192,12 @@ resolved:
   type: dict
   returned: always
   sample: {"n2": ["10.0.0.2"]}
+firewalls:
+  description: The firewalls that run on this host.
+  type: list
+  elements: str
+  returned: always
+  sample: [firewalld]
 port_holder:
   description: The program other than csync2 or systemd that holds the listener's port, empty when there is none.
   type: str
@@ -215,7 +221,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common import host
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import firewall, host
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
@@ -252,6 +258,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "strangers": csync2.strangers(peers),
         "pins": database.pins if database else {},
         "resolved": {name: host.addresses(name) for name in wanted["resolve"]},
+        "firewalls": firewall.names(Runner()),
         "port_holder": host.port_holder(state.PORT, LISTENERS),
         "symbolic_links": host.symbolic_links(wanted["symbolic_links"]),
         "units": host.unit_states(wanted["units"], Runner()),

@@ -478,6 +478,9 @@ def _group_from(where: str, data: dict[str, Any], members: Sequence[str], key: s
     if generations is not None:
         if isinstance(generations, bool) or not _NUMBER.match(str(generations)) or int(generations) < 1:
             raise ClusterkitError(f"{where}.backup_generations is {generations!r}: a whole number from 1")
+        if int(generations) == 1:
+            # Recorded with 2.0-42: with 1 nothing is kept at all
+            raise ClusterkitError(f"{where}.backup_generations is 1, with which csync2 keeps nothing: give 2 or more")
         if not group.backup_directory:
             raise ClusterkitError(
                 f"{where}.backup_generations without .backup_directory has no effect: name the directory"

@@ -380,6 +380,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         for number in (0, -1, True, "x", 1.5, "²")
     ),
     (
+        {"backup_directory": "/b", "backup_generations": 1},
+        "csync2_groups[0].backup_generations is 1, with which csync2 keeps nothing: give 2 or more",
+    ),
+    (
         {"backup_generations": 3},
         "csync2_groups[0].backup_generations without .backup_directory has no effect: name the directory",
     ),
