@@ -17,7 +17,8 @@ test: setup ## the core tier: static gates, unit tests, a scenario for each capa
 	$(PYTHON) tests/run.py
 
 .PHONY: test-deep
-test-deep: setup ## the long tier; writes docs/results/deep-DATE.md
+test-deep: ## the long tier; writes docs/results/deep-DATE.md
+	@python3 -m lab setup --deep
 	$(PYTHON) tests/run.py --deep
 
 .PHONY: test-unit
@@ -49,9 +50,11 @@ format: ## lay out the Python code as the gates want it
 	$(PYTHON) -m ruff check --fix-only .
 
 .PHONY: lock
-lock: ## resolve requirements/dev.in into requirements/dev.txt, with hashes
-	build/venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--upgrade requirements/dev.in -o requirements/dev.txt
+lock: ## resolve requirements/*.in into requirements/*.txt, with hashes
+	for name in dev core-2.16; do \
+		build/venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			--upgrade requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
 
 .PHONY: help
 help: ## this list

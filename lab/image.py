@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-import re
 import shutil
 import subprocess
 
-from lab.steps import LAB, LOGS, LabError, Record, locked, run, run_logged, say
+from lab.steps import LAB, LOGS, LabError, Record, locked, remove_tree, run, run_logged, say
 
 SUITE = "bookworm"
 REPOSITORY = "clusterkit-node"
@@ -57,6 +56,14 @@ def exists() -> bool:
     return asked.returncode == 0
 
 
+def remove(name: str) -> None:
+    """Remove an image that the record names; one that others use stays."""
+    asked = ["docker", "image", "rm", name]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode and "No such image" not in done.stderr:
+        say(f"  it stays: {done.stderr.strip()}")
+
+
 def build(record: Record) -> None:
     """Build the image where it is missing. Raises LabError."""
     with locked("image"):
@@ -65,7 +72,7 @@ def build(record: Record) -> None:
         say(f"building the node image {tag()} (about a minute)")
         record.add("image", tag=tag())
         root = LAB / "root"
-        _clear(root)
+        remove_tree(root)
         try:
             sources = _sources()
             mirror = sources.splitlines()[0].split()[1]
@@ -77,7 +84,7 @@ def build(record: Record) -> None:
             run_logged("image-root", ["chroot", str(root), "sh", "-c", _IN_THE_ROOT], limit=900, env=environment)
             _import(root)
         finally:
-            _clear(root)
+            remove_tree(root)
 
 
 def _sources() -> str:
@@ -111,12 +118,3 @@ def _import(root: pathlib.Path) -> None:
     )
     if packer.wait() or loader.returncode:
         raise LabError(f"the engine did not take the image: {loader.stderr.strip() or 'tar failed'}")
-
-
-def _clear(root: pathlib.Path) -> None:
-    """Remove a root file system; whatever a killed debootstrap left mounted below it is unmounted first."""
-    mounts = pathlib.Path("/proc/mounts").read_text(encoding="utf-8")
-    for mounted in reversed(re.findall(rf"^\S+ ({re.escape(str(root))}/\S*)", mounts, re.M)):
-        run(["umount", "-l", mounted], check=False)
-    if root.exists():
-        shutil.rmtree(root)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the machine itself needs: packages, the Python environment, the container engine."""
+"""What the machine itself needs: room, capabilities, packages, Python environments, the container engine."""
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,32 +16,41 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
-from lab.steps import BUILD, LAB, LOGS, ROOT, VENV, LabError, Record, locked, run, run_logged, say, write_atomically
+from lab import image, packages
+from lab.environment import Environment
+from lab.steps import BUILD, LAB, LOGS, ROOT, LabError, Record, remove_tree, run, say
 
-LOCK_FILE = ROOT / "requirements" / "dev.txt"
 COLLECTIONS = BUILD / "collections"
-#: Bytes that the environment, the image and the nodes of one scenario need together (measured: 3.4 GB).
-DISK_NEEDED = 6 * 1024**3
+GIB = 1024**3
+#: Room, with a margin over what was measured: an environment (0.6 GB) and the image's root file system while it is
+#: built (0.5 GB) below build/; the image (0.5 GB) and the nodes of a scenario (2 GB) where the engine has its data.
+ENVIRONMENT_BYTES, ROOT_BYTES, IMAGE_BYTES, NODES_BYTES = GIB, GIB, GIB, 3 * GIB
 #: Bits in /proc/self/status: what starting a container engine takes.
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27}
 ENGINE_DIRECTORY = LAB / "engine"
 #: Short, since a socket's path is limited to 107 bytes; one for each checkout.
 ENGINE_RUN = pathlib.Path("/run") / f"clusterkit-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
+#: Where the engine has its data when systemd starts it, as it does when Debian's package is installed.
+SERVICE_DATA = ("/var/lib/docker", "/var/lib/containerd")
+#: What an engine leaves elsewhere even when its package is purged; inner ones first.
+ENGINE_TRACES = (
+    "/etc/docker/key.json",
+    "/etc/docker",
+    "/opt/containerd/bin",
+    "/opt/containerd/lib",
+    "/opt/containerd",
+)
+SYSTEMD = pathlib.Path("/run/systemd/system")
+#: Said when an engine has been stopped.
+STAYS = "its bridge docker0, its firewall rules and net.ipv4.ip_forward stay until the machine starts anew"
 
-#: command that must be there -> Debian package that brings it
-COMMANDS = {
-    "debootstrap": "debootstrap",
-    "iptables": "iptables",
-    "ssh": "openssh-client",
-    "rsync": "rsync",
-    "strace": "strace",
-    "git": "git",
-    "inotifywait": "inotify-tools",
-}
+
+# --- what is missing -------------------------------------------------------------------------------------------------
 
 
-def check_prerequisites() -> None:
+def check_prerequisites(environments: Sequence[Environment]) -> None:
     """Refuse a machine on which the rest would fail later. Raises LabError with what to do."""
     if os.geteuid() != 0:
         raise LabError("not root: the laboratory starts containers and builds a root file system; run it with sudo")
@@ -46,13 +58,9 @@ def check_prerequisites() -> None:
         raise LabError(f"Python {sys.version.split()[0]} is too old: put Python 3.11 or newer on PATH as python3")
     if not shutil.which("apt-get"):
         raise LabError("no apt-get: the laboratory builds its nodes from Debian packages; use a Debian machine")
-    BUILD.mkdir(exist_ok=True)
-    free = shutil.disk_usage(BUILD).free
-    if free < DISK_NEEDED and not engine_answers():
-        raise LabError(
-            f"{free / 1024**3:.1f} GiB free below {BUILD.name}/: free at least {DISK_NEEDED / 1024**3:.0f} GiB"
-        )
-    if not engine_answers():
+    data = engine_data()
+    _check_room(environments, data)
+    if data is None:
         status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
         effective = int(re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.M).group(1), 16)  # type: ignore[union-attr]
         missing = [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
@@ -62,113 +70,111 @@ def check_prerequisites() -> None:
             )
 
 
-def missing_packages() -> list[str]:
-    """Return the Debian packages that have to be installed."""
-    wanted = [package for command, package in COMMANDS.items() if not shutil.which(command)]
-    if not shutil.which("dockerd") and not engine_answers():
-        wanted.append("docker.io")
-    probe = subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False)
-    if probe.returncode:
-        wanted.append("python3-venv")
-    return wanted
+def _check_room(environments: Sequence[Environment], data: pathlib.Path | None) -> None:
+    """Refuse a machine on which what is still to come has no room. Raises LabError."""
+    built = data is not None and image.exists()
+    below_build = ENVIRONMENT_BYTES * sum(not one.is_current() for one in environments) + (0 if built else ROOT_BYTES)
+    wanted = [(BUILD, below_build), (data or ENGINE_DIRECTORY, NODES_BYTES + (0 if built else IMAGE_BYTES))]
+    # What lies on one file system shares what is free there
+    needed: collections.Counter[int] = collections.Counter()
+    for path, size in wanted:
+        place = next(one for one in (path, *path.parents) if one.exists())
+        needed[place.stat().st_dev] += size
+        free = shutil.disk_usage(place).free
+        if free < needed[place.stat().st_dev]:
+            least = needed[place.stat().st_dev] / GIB
+            raise LabError(f"{free / GIB:.1f} GiB free at {place}: free at least {least:.0f} GiB")
 
 
-def plan() -> list[str]:
-    """Return a line for each thing that `set_up` would install or start."""
-    lines = [f"install the Debian package {name}" for name in missing_packages()]
-    if not environment_is_current():
-        lines.append(
-            f"make the Python environment {VENV.relative_to(ROOT)}/ from {LOCK_FILE.relative_to(ROOT)} (hashes checked)"
-        )
-    if not engine_answers():
-        lines.append(f"start a container engine with its data below {ENGINE_DIRECTORY.relative_to(ROOT)}/")
-    return lines
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a machine lacks, and `carry_out` brings."""
+
+    installation: packages.Installation
+    environments: tuple[Environment, ...]
+    engine: bool
+    image: bool
+
+    @property
+    def service(self) -> bool:
+        """Whether the engine will be started by its package, as a service of systemd."""
+        return self.engine and packages.ENGINE in self.installation.coming and SYSTEMD.exists()
+
+    def lines(self) -> list[str]:
+        """Return a line for each thing that would be installed, made or started."""
+        lines = [*self.installation.lines(), *(f"make {one}" for one in self.environments)]
+        if self.engine:
+            directory = f"{SERVICE_DATA[0]} (docker.service)" if self.service else ENGINE_DIRECTORY.relative_to(ROOT)
+            lines.append(f"start a container engine with its data below {directory}")
+        if self.image:
+            lines.append(f"build the node image {image.tag()}")
+        return lines
 
 
-def set_up(record: Record) -> None:
-    """Bring the machine to where scenarios can run. Raises LabError."""
-    with locked("machine"):
-        install_packages(record)
-        make_environment(record)
-        start_engine(record)
-
-
-def install_packages(record: Record) -> None:
-    """Install the Debian packages that are missing."""
-    packages = missing_packages()
-    if not packages:
-        return
-    before = _installed_packages()
-    environment = {"DEBIAN_FRONTEND": "noninteractive"}
-    say(f"installing {', '.join(packages)}")
-    run_logged("apt-update", ["apt-get", "update"], limit=300, env=environment)
-    simulated = run(["apt-get", "install", "--simulate", "--no-install-recommends", "-y", *packages], limit=60)
-    coming = set(re.findall(r"^Inst (\S+)", simulated, re.M)) - before
-    record.add("packages", names=sorted(coming))
-    run_logged(
-        "apt-install", ["apt-get", "install", "-y", "--no-install-recommends", *packages], limit=900, env=environment
+def plan(environments: Sequence[Environment]) -> Plan:
+    """Return what the machine lacks for the laboratory and these environments. Raises LabError."""
+    engine = engine_data() is None
+    return Plan(
+        packages.simulate(packages.missing(engine=engine)),
+        tuple(one for one in environments if not one.is_current()),
+        engine,
+        image=engine or not image.exists(),
     )
 
 
-def _installed_packages() -> set[str]:
-    listed = run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Package}\n"], check=False)
-    return {line[3:].strip() for line in listed.splitlines() if line.startswith("ii")}
+def carry_out(wanted: Plan, record: Record) -> None:
+    """Bring the machine what it lacks. Raises LabError."""
+    if wanted.engine:
+        _record_engine(wanted, record)
+    packages.install(wanted.installation, record)
+    _link_collection()
+    for one in wanted.environments:
+        one.make()
+    if wanted.engine:
+        start_engine(record)
+    if wanted.image:
+        image.build(record)
 
 
-def environment_is_current() -> bool:
-    """Tell whether the Python environment was completely made from the present lock file."""
-    stamp = VENV / "made-from"
-    return stamp.exists() and stamp.read_text(encoding="ascii") == _lock_digest()
-
-
-def _lock_digest() -> str:
-    return hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
-
-
-def make_environment(record: Record) -> None:
-    """Make the Python environment from the lock file, and the tree that Ansible imports the collection from."""
+def _link_collection() -> None:
+    """Make the tree that Ansible imports the collection from."""
     link = COLLECTIONS / "ansible_collections" / "clusterkit" / "middleware"
     if link.resolve() != ROOT:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT, target_is_directory=True)
-    if environment_is_current():
-        return
-    say(f"making the Python environment {VENV.relative_to(ROOT)}/")
-    record.add("directory", path=str(VENV.relative_to(ROOT)))
-    if not (VENV / "bin" / "python").exists():
-        run_logged("venv", [sys.executable, "-m", "venv", str(VENV)], limit=120)
-    # uv installs some 200 packages in seconds. Its own pin, with hashes, is taken from the same lock file.
-    uv_only = BUILD / "uv.txt"
-    pinned = re.search(r"^uv==.*?(?=^\S)", LOCK_FILE.read_text(encoding="utf-8") + "\nend", re.M | re.S)
-    if not pinned:
-        raise LabError(f"{LOCK_FILE.relative_to(ROOT)} pins no uv: run `make lock`")
-    write_atomically(uv_only, pinned.group(0))
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(uv_only)]
-    run_logged("pip-uv", pip, limit=300)
-    sync = [str(VENV / "bin" / "uv"), "pip", "sync", "--require-hashes", "--python", str(VENV / "bin" / "python")]
-    run_logged("uv-sync", [*sync, str(LOCK_FILE)], limit=900, env={"UV_LINK_MODE": "copy"})
-    write_atomically(VENV / "made-from", _lock_digest())
 
 
-def engine_answers() -> bool:
-    """Tell whether a container engine can be used."""
+# --- the container engine --------------------------------------------------------------------------------------------
+
+
+def engine_data() -> pathlib.Path | None:
+    """Return where the container engine keeps its data; nothing when none answers."""
     if not shutil.which("docker"):
-        return False
+        return None
     asked = subprocess.run(
         ["docker", "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=30, check=False
     )
-    if asked.returncode:
-        return False
     try:
-        return bool(json.loads(asked.stdout).get("ServerVersion"))
+        told = json.loads(asked.stdout)
     except json.JSONDecodeError:
-        return False
+        return None
+    # Without an engine the program still tells of itself
+    return pathlib.Path(told["DockerRootDir"]) if told.get("ServerVersion") else None
+
+
+def _record_engine(wanted: Plan, record: Record) -> None:
+    """Record what an engine leaves on the machine besides what is below build/, as far as it is not there yet."""
+    if traces := [path for path in ENGINE_TRACES if not pathlib.Path(path).exists()]:
+        record.add("traces", paths=traces)
+    data = [path for path in SERVICE_DATA if not pathlib.Path(path).exists()]
+    if wanted.service and data:
+        record.add("service", data=data)
 
 
 def start_engine(record: Record) -> None:
-    """Start a container engine where none answers."""
-    if engine_answers():
+    """Start a container engine, unless its package has just done so. Raises LabError."""
+    if engine_data() is not None:
         return
     say("starting the container engine")
     ENGINE_DIRECTORY.mkdir(parents=True, exist_ok=True)
@@ -193,7 +199,7 @@ def start_engine(record: Record) -> None:
     # Its own session: the engine outlives this program, and a Ctrl-C here is none there.
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     end = time.monotonic() + 60
-    while not engine_answers():
+    while engine_data() is None:
         if process.poll() is not None:
             last = (LOGS / "dockerd.log").read_text(encoding="utf-8").strip().splitlines()[-1:]
             raise LabError(
@@ -215,10 +221,27 @@ def stop_engine(pidfile: pathlib.Path, data: pathlib.Path, run_directory: pathli
                 raise LabError(f"the container engine (process {pid}) did not end within 60 s after SIGTERM")
             time.sleep(0.2)
     for directory in (data, run_directory):
-        for line in pathlib.Path("/proc/mounts").read_text(encoding="utf-8").splitlines()[::-1]:
-            if line.split()[1].startswith(f"{directory}/"):
-                run(["umount", "-l", line.split()[1]], check=False)
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)
+    say(f"  {STAYS}")
+
+
+def stop_service(data: Sequence[str]) -> None:
+    """Stop the engine that its package started, and remove its data unless others have put something there."""
+    questions = (["ps", "--all", "--quiet"], ["image", "ls", "--all", "--quiet"], ["volume", "ls", "--quiet"])
+    if engine_data() is None or any(run(["docker", *question]).strip() for question in questions):
+        say(f"  {', '.join(data)} stay: others have, or may have, images, containers or volumes there")
+        return
+    run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"], limit=120)
+    for path in data:
+        remove_tree(pathlib.Path(path))
+    say(f"  {STAYS}")
+
+
+def remove_traces(paths: Sequence[str]) -> None:
+    """Remove what engines leave; a directory that holds anything else stays."""
+    for path in map(pathlib.Path, paths):
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _is_our_engine(pid: int, pidfile: pathlib.Path) -> bool:
@@ -229,11 +252,3 @@ def _is_our_engine(pid: int, pidfile: pathlib.Path) -> bool:
     except OSError:
         return False
     return str(pidfile).encode() in arguments and state != "Z"
-
-
-def remove_packages(names: list[str]) -> None:
-    """Remove the Debian packages that `install_packages` brought."""
-    present = sorted(_installed_packages() & set(names))
-    if present:
-        environment = {"DEBIAN_FRONTEND": "noninteractive"}
-        run_logged("apt-purge", ["apt-get", "purge", "-y", *present], limit=600, env=environment)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-import shutil
+import re
 import subprocess
 import time
 from typing import Any
 
 from lab import image
-from lab.steps import LAB, ROOT, LabError, Record, run, say, write_atomically
+from lab.steps import LAB, ROOT, LabError, Record, remove_tree, run, say, write_atomically
 
 KEY = LAB / "id_ed25519"
 LABEL = "org.clusterkit.lab"
@@ -61,7 +61,6 @@ class Laboratory:
         arguments of `docker run`) and `image`. Running nodes of the same name are used as they are. Raises LabError.
         """
         _make_key()
-        record.add("directory", path=str(self.directory.relative_to(ROOT)))
         names = [str(node["name"]) for node in nodes]
         subnet = self._make_network(record)
         base = subnet.rpartition(".")[0]
@@ -98,12 +97,11 @@ class Laboratory:
     def down(self, record: Record) -> None:
         """Remove the nodes and their network; what is not there is no error."""
         for container in self._present():
-            run(["docker", "rm", "--force", "--volumes", container], check=False)
+            remove_container(container)
             record.drop({"kind": "container", "name": container})
-        run(["docker", "network", "rm", self.prefix], check=False)
+        remove_network(self.prefix)
         record.drop({"kind": "network", "name": self.prefix})
-        shutil.rmtree(self.directory, ignore_errors=True)
-        record.drop({"kind": "directory", "path": str(self.directory.relative_to(ROOT))})
+        remove_tree(self.directory)
 
     def connection_inventory(self, instances: list[dict[str, Any]]) -> str:
         """Return an inventory (JSON is YAML) that only says how the nodes are reached."""
@@ -190,13 +188,19 @@ def _make_key() -> None:
 
 
 def remove_container(name: str) -> None:
-    """Remove one container that the record names."""
-    run(["docker", "rm", "--force", "--volumes", name], check=False)
+    """Remove a container; one that is not there is no error. Raises LabError."""
+    _remove(["docker", "rm", "--force", "--volumes", name])
 
 
 def remove_network(name: str) -> None:
-    """Remove one network that the record names."""
-    run(["docker", "network", "rm", name], check=False)
+    """Remove a network; one that is not there is no error. Raises LabError."""
+    _remove(["docker", "network", "rm", name])
+
+
+def _remove(argv: list[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode and not re.search(r"(?i)no such|not found", done.stderr):
+        raise LabError(f"`{' '.join(argv)}` ended with {done.returncode}: {done.stderr.strip()}")
 
 
 def write_instances(path: pathlib.Path, laboratory: Laboratory, instances: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -100,6 +101,17 @@ def write_atomically(path: pathlib.Path, text: str, mode: int = 0o644) -> None:
         out.write(text)
         os.fchmod(out.fileno(), mode)
     pathlib.Path(name).replace(path)
+
+
+def remove_tree(path: pathlib.Path) -> None:
+    """Remove a directory; what is mounted below it is unmounted first, so that nothing outside of it is touched."""
+    lines = pathlib.Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    # A blank in a path is written as \040
+    for mount in reversed([line.split()[1].replace("\\040", " ") for line in lines]):
+        if path in pathlib.Path(mount).parents:
+            run(["umount", "--lazy", mount])
+    if path.exists():
+        shutil.rmtree(path)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections import namedtuple
 import pytest
 
 from lab import __main__ as program
-from lab import image, machine, nodes, steps
+from lab import environment, image, machine, nodes, packages, steps
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 Usage = namedtuple("Usage", "total used free")
@@ -28,11 +29,11 @@ def record(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> steps.Rec
     return steps.Record(tmp_path / "record.json")
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the one line in which the machine is refused."""
-    monkeypatch.setattr(machine, "engine_answers", lambda: False)
+def refusal(monkeypatch: pytest.MonkeyPatch, data: pathlib.Path | None = None) -> str:
+    """Return the one line in which the machine is refused; `data` is where an engine that answers has its data."""
+    monkeypatch.setattr(machine, "engine_data", lambda: data)
     with pytest.raises(steps.LabError) as caught:
-        machine.check_prerequisites()
+        machine.check_prerequisites([environment.MAIN])
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -43,28 +44,62 @@ def test_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(monkeypatch).startswith("not root") and "sudo" in refusal(monkeypatch)
 
 
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine lack the environment and the image."""
+    monkeypatch.setattr(environment.Environment, "is_current", lambda _self: False)
+    monkeypatch.setattr(image, "exists", lambda: False)
+
+
+@pytest.mark.usefixtures("bare")
 def test_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how much is free and how much is needed."""
+    """It says where how much is free, and how much is needed for all that is still to come."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10, 9, 1 * 1024**3))
-    assert "1.0 GiB free" in refusal(monkeypatch) and "at least 6 GiB" in refusal(monkeypatch)
+    assert re.match(r"1\.0 GiB free at /\S+: free at least 2 GiB", refusal(monkeypatch))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10, 9, 5 * 1024**3))
+    # Both on one file system
+    assert re.match(r"5\.0 GiB free at /\S+: free at least 6 GiB", refusal(monkeypatch))
+
+
+@pytest.mark.usefixtures("bare")
+def test_no_disk_where_the_engine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that answers needs room as well, on the file system of its data."""
+    elsewhere = pathlib.Path("/dev/shm")  # noqa: S108 - a file system of its own; nothing is written there
+    free = {elsewhere: 2 * 1024**3}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 9, free.get(path, 99 * 1024**3)))
+    assert refusal(monkeypatch, elsewhere) == "2.0 GiB free at /dev/shm: free at least 4 GiB"
+
+
+def test_what_is_there_needs_no_room(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Once environment and image are made, room for nodes is enough."""
+    monkeypatch.setattr(environment.Environment, "is_current", lambda _self: True)
+    monkeypatch.setattr(image, "exists", lambda: True)
+    monkeypatch.setattr(machine, "engine_data", lambda: tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10, 9, 3 * 1024**3))
+    machine.check_prerequisites([environment.MAIN])
+
+
+def without_sys_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process lack a capability."""
+    read = pathlib.Path.read_text
+
+    def text(path: pathlib.Path, encoding: str) -> str:
+        return "CapEff:\t00000000a80425fb\n" if str(path) == "/proc/self/status" else read(path, encoding)
+
+    monkeypatch.setattr(pathlib.Path, "read_text", text)
 
 
 def test_no_capability(monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the capability that is missing."""
-    read = pathlib.Path.read_text
-
-    def without_sys_admin(path: pathlib.Path, **options: str) -> str:
-        return "CapEff:\t00000000a80425fb\n" if str(path) == "/proc/self/status" else read(path, **options)
-
-    monkeypatch.setattr(pathlib.Path, "read_text", without_sys_admin)
+    without_sys_admin(monkeypatch)
     assert refusal(monkeypatch).startswith("CAP_NET_ADMIN, CAP_SYS_ADMIN missing")
 
 
-def test_an_engine_that_is_there_needs_no_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_there_needs_no_capability(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """A machine that has Docker uses it as it is, whatever this process may do itself."""
-    monkeypatch.setattr(machine, "engine_answers", lambda: True)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(10, 9, 0))
-    machine.check_prerequisites()
+    without_sys_admin(monkeypatch)
+    monkeypatch.setattr(machine, "engine_data", lambda: tmp_path)
+    machine.check_prerequisites([environment.MAIN])
 
 
 def test_unprivileged_user_sees_one_line() -> None:
@@ -84,17 +119,48 @@ def test_unprivileged_user_sees_one_line() -> None:
     assert done.stderr.startswith("ERROR: not root")
 
 
-def test_plan_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each package, the environment and the engine are announced before they come."""
-    monkeypatch.setattr(shutil, "which", lambda command: None if command in {"debootstrap", "dockerd"} else command)
-    monkeypatch.setattr(machine, "engine_answers", lambda: False)
-    monkeypatch.setattr(machine, "environment_is_current", lambda: False)
-    assert machine.plan() == [
-        "install the Debian package debootstrap",
+@pytest.mark.parametrize("systemd", [True, False])
+@pytest.mark.usefixtures("bare")
+def test_plan_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, systemd: bool) -> None:
+    """Each package, environment, engine and image is announced before it comes."""
+    monkeypatch.setattr(machine, "SYSTEMD", tmp_path if systemd else tmp_path / "absent")
+    monkeypatch.setattr(machine, "engine_data", lambda: None)
+    coming = packages.Installation(("docker.io",), ("containerd", "docker.io"))
+    monkeypatch.setattr(packages, "simulate", lambda _wanted: coming)
+    assert machine.plan([environment.MAIN, environment.OLDEST_CORE]).lines() == [
         "install the Debian package docker.io",
+        "install what those depend on: containerd",
         "make the Python environment build/venv/ from requirements/dev.txt (hashes checked)",
-        "start a container engine with its data below build/lab/engine/",
+        "make the Python environment build/venv-core-2.16/ from requirements/core-2.16.txt (hashes checked)",
+        "start a container engine with its data below "
+        + ("/var/lib/docker (docker.service)" if systemd else "build/lab/engine"),
+        f"build the node image {image.tag()}",
     ]
+
+
+def test_nothing_missing_nothing_announced(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """The second time there is nothing to say, and nothing is recorded or done."""
+    monkeypatch.setattr(machine, "engine_data", lambda: tmp_path)
+    monkeypatch.setattr(packages, "missing", lambda *, engine: ["docker.io"] if engine else [])
+    monkeypatch.setattr(environment.Environment, "is_current", lambda _self: True)
+    monkeypatch.setattr(image, "exists", lambda: True)
+    assert machine.plan([environment.MAIN]).lines() == []
+
+
+def test_engine_is_recorded_with_what_it_leaves(record: steps.Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an engine comes, what it will leave elsewhere is recorded, but for what is there already."""
+    there = "/etc/docker"
+    exists = pathlib.Path.exists
+    monkeypatch.setattr(
+        pathlib.Path,
+        "exists",
+        lambda path: str(path) == there if str(path) in machine.ENGINE_TRACES else exists(path),
+    )
+    monkeypatch.setattr(packages, "install", lambda *_what: None)
+    monkeypatch.setattr(machine, "start_engine", lambda _record: None)
+    machine.carry_out(machine.Plan(packages.Installation(), (), engine=True, image=False), record)
+    traces = [path for path in machine.ENGINE_TRACES if path != there]
+    assert record.entries() == [{"kind": "traces", "paths": traces}]
 
 
 def test_record_keeps_each_step_once_and_in_order(record: steps.Record) -> None:
@@ -113,7 +179,8 @@ def test_tear_down_undoes_the_record_alone(record: steps.Record, monkeypatch: py
     monkeypatch.setattr(nodes, "remove_container", lambda name: undone.append(("container", name)))
     monkeypatch.setattr(nodes, "remove_network", lambda name: undone.append(("network", name)))
     monkeypatch.setattr(machine, "stop_engine", lambda *_paths: undone.append(("engine", "")))
-    monkeypatch.setattr(machine, "remove_packages", lambda names: undone.append(("packages", tuple(names))))
+    monkeypatch.setattr(machine, "engine_data", lambda: pathlib.Path("/nowhere"))
+    monkeypatch.setattr(packages, "remove", lambda names: undone.append(("packages", tuple(names))))
     record.add("packages", names=["docker.io", "runc"])
     record.add("engine", pidfile="build/no/pid", data="build/no/data", run="/run/clusterkit-no")
     record.add("network", name="net")
@@ -136,6 +203,7 @@ def test_tear_down_interrupted_goes_on(record: steps.Record, monkeypatch: pytest
     def refuse(_name: str) -> None:
         raise steps.LabError("still in use")
 
+    monkeypatch.setattr(machine, "engine_data", lambda: pathlib.Path("/nowhere"))
     monkeypatch.setattr(nodes, "remove_network", refuse)
     monkeypatch.setattr(nodes, "remove_container", lambda _name: None)
     record.add("network", name="net")
@@ -143,6 +211,111 @@ def test_tear_down_interrupted_goes_on(record: steps.Record, monkeypatch: pytest
     with pytest.raises(steps.LabError):
         program.tear_down(record)
     assert record.entries() == [{"kind": "network", "name": "net"}]
+
+
+def engine_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no engine answer; whoever asks it something notices."""
+    monkeypatch.setattr(machine, "engine_data", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(nodes, "remove_container", lambda _name: pytest.fail("an engine was asked"))
+
+
+def test_nodes_in_an_engine_that_is_down_are_not_forgotten(
+    record: steps.Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine of the machine's own that does not answer still holds the nodes: one line says what to do."""
+    engine_is_down(monkeypatch)
+    record.add("container", name="one")
+    with pytest.raises(steps.LabError, match=r"^the container engine does not answer[^\n]+start it"):
+        program.tear_down(record)
+    assert record.entries() == [{"kind": "container", "name": "one"}]
+
+
+def test_nodes_go_with_the_data_of_our_engine(
+    record: steps.Record, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """An engine that the laboratory started and that is down, as after a reboot, takes its nodes along."""
+    engine_is_down(monkeypatch)
+    data = tmp_path / "engine"
+    data.mkdir()
+    record.add("engine", pidfile=str(data / "pid"), data=str(data), run=str(tmp_path / "run"))
+    record.add("container", name="one")
+    program.tear_down(record)
+    assert record.entries() == []
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("theirs", ["", "0123abcd\n"])
+def test_data_of_the_service(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, theirs: str) -> None:
+    """What the engine of systemd has below /var/lib goes, unless others have put something there since."""
+    data = tmp_path / "docker"
+    data.mkdir()
+    asked: list[str] = []
+
+    def answer(argv: list[str], **_options: object) -> str:
+        asked.append(" ".join(argv))
+        return theirs if argv[:2] == ["docker", "volume"] else ""
+
+    monkeypatch.setattr(machine, "engine_data", lambda: data)
+    monkeypatch.setattr(machine, "run", answer)
+    machine.stop_service([str(data)])
+    assert data.exists() == bool(theirs)
+    assert any(line.startswith("systemctl stop") for line in asked) != bool(theirs)
+
+
+def test_traces_go_but_not_with_what_others_added(tmp_path: pathlib.Path) -> None:
+    """A directory that holds something else stays, with it."""
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "key.json").touch()
+    (tmp_path / "docker" / "daemon.json").touch()
+    (tmp_path / "containerd").mkdir()
+    paths = [tmp_path / "docker" / "key.json", tmp_path / "docker", tmp_path / "containerd", tmp_path / "absent"]
+    machine.remove_traces([str(path) for path in paths])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["daemon.json", "docker"]
+
+
+def test_what_is_generated_goes_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of build/ is removed, and what that was is said."""
+    build = tmp_path / "build"
+    for name in ("venv", "collections", "reports"):
+        (build / name).mkdir(parents=True)
+    monkeypatch.setattr(program, "BUILD", build)
+    monkeypatch.setattr(program, "ROOT", tmp_path)
+    program.remove_generated()
+    assert not build.exists()
+    assert "build/, all of it generated: collections, reports, venv" in capsys.readouterr().out
+    program.remove_generated()
+
+
+def test_what_is_mounted_is_not_removed_with_a_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """What a killed debootstrap left mounted is unmounted first, the innermost first, and nothing besides."""
+    tree = tmp_path / "a root"
+    (tree / "proc").mkdir(parents=True)
+    read = pathlib.Path.read_text
+    escaped = str(tree).replace(" ", "\\040")
+    mounts = "".join(
+        f"x {path} x rw 0 0\n" for path in ("/proc", f"{escaped}/proc", f"{escaped}/proc/sys", f"{escaped}-b/c")
+    )
+    monkeypatch.setattr(
+        pathlib.Path, "read_text", lambda path, **how: mounts if str(path) == "/proc/mounts" else read(path, **how)
+    )
+    unmounted: list[str] = []
+    monkeypatch.setattr(steps, "run", lambda argv: unmounted.append(argv[-1]))
+    steps.remove_tree(tree)
+    assert unmounted == [f"{tree}/proc/sys", f"{tree}/proc"]
+    assert not tree.exists()
+
+
+def test_removing_a_container_that_cannot_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not there is no error; any other refusal of the engine is."""
+    said = subprocess.CompletedProcess([], 1, "", "Error: No such container: one\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_argv, **_how: said)
+    nodes.remove_container("one")
+    said.stderr = "Error response from daemon: network two has active endpoints\n"
+    with pytest.raises(steps.LabError, match="active endpoints"):
+        nodes.remove_network("two")
 
 
 def test_engine_of_somebody_else_is_left_alone(tmp_path: pathlib.Path) -> None:
