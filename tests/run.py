@@ -2,7 +2,8 @@
 """Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
 
 The core tier is the static gates, the unit tests and every molecule scenario but the deep ones; a scenario is deep when
-its name begins with `deep_`. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
+its name begins with `deep_`. The deep tier is those, and once more, with the oldest ansible-core that the collection
+declares, what needs no nodes. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ REPORTS = BUILD / "reports"
 RESULTS = ROOT / "docs" / "results"
 EXPECTED_SKIPS = ROOT / "tests" / "expected_skips.yml"
 DEEP = "deep_"
+#: The environment of the oldest ansible-core that meta/runtime.yml declares; `python3 -m lab setup --deep` makes it.
+OLDEST_CORE = BUILD / "venv-core-2.16"
 #: Seconds between two signs of life, lines of a log that a failure shows, and seconds that SIGTERM gets before SIGKILL.
 HEARTBEAT, TAIL, GRACE = 15.0, 60, 10.0
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -86,6 +89,14 @@ def pytest_part(name: str, directory: str, *options: str, budget: float) -> Part
     return Part(name, argv, budget, limit=900)
 
 
+def core_part(directory: pathlib.Path) -> Part:
+    """Return the part that runs with another ansible-core: the plugins' unit tests, and every playbook installed."""
+    name = directory.name.removeprefix("venv-")
+    what = ("tests/unit/plugins", "tests/gates/test_installed.py")
+    argv = (str(directory / "bin" / "python"), "-m", "pytest", *what, f"--junitxml={REPORTS / name}.xml")
+    return Part(name, argv, budget=180, limit=900)
+
+
 def scenario_part(name: str) -> Part:
     """Return the part that runs a molecule scenario."""
     deep = name.startswith(DEEP)
@@ -101,7 +112,7 @@ def scenarios() -> list[str]:
 def all_parts(*, deep: bool) -> list[Part]:
     """Return the parts of a tier in the order they run: what is quick and finds most comes first."""
     if deep:
-        return [scenario_part(name) for name in scenarios() if name.startswith(DEEP)]
+        return [core_part(OLDEST_CORE), *(scenario_part(name) for name in scenarios() if name.startswith(DEEP))]
     return [
         # A file goes to one worker, so that what its tests share is made once
         pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
@@ -121,20 +132,20 @@ def chosen_parts(only: Sequence[str], *, deep: bool) -> list[Part]:
                 f"no scenario {', '.join(unknown) or 'named'}: there are {', '.join(scenarios()) or 'none'}"
             )
         return [scenario_part(name) for name in only[1:]]
-    parts = [part for part in all_parts(deep=False) if [part.name] == list(only) and not part.scenario]
-    if not parts:
-        raise ValueError(f"no part {' '.join(only)}: there are static, units and scenario NAME")
-    return parts
+    others = {part.name: part for tier in (False, True) for part in all_parts(deep=tier) if not part.scenario}
+    if unknown := sorted(set(only) - set(others)):
+        raise ValueError(f"no part {', '.join(unknown)}: there are {', '.join(others)} and scenario NAME")
+    return [others[name] for name in only]
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def scenario_environment(part: Part) -> dict[str, str]:
-    """Return the environment of a part: the project's programs and collection, output that can be read in a log."""
+def environment(part: Part) -> dict[str, str]:
+    """Return what a part finds in its environment: its own programs, the project's collection, output for a log."""
     return {
         **os.environ,
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": f"{pathlib.Path(part.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_NOCOLOR": "1",
@@ -153,6 +164,10 @@ def run(part: Part) -> Outcome:
         path.unlink(missing_ok=True)
     print(f"── {part.name} (budget {part.budget:.0f} s)", flush=True)
     began = time.monotonic()
+    if not pathlib.Path(part.argv[0]).exists():
+        outcome = Outcome(failed=1, remark=f"no {part.argv[0]}: run `python3 -m lab setup --deep`")
+        print(f"   {outcome}", flush=True)
+        return outcome
     with part.log.open("w", encoding="utf-8") as log:
         code = _run_group(part.argv, part, log, part.limit)
         if code is None and part.scenario:
@@ -177,7 +192,7 @@ def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float) -> int |
     process = subprocess.Popen(
         argv,
         cwd=ROOT,
-        env=scenario_environment(part),
+        env=environment(part),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -286,7 +301,8 @@ def write_deep_report(outcomes: dict[str, Outcome]) -> pathlib.Path:
         f"- commit: {commit}{' with local changes' if status.stdout.strip() else ''}",
         f"- written: {now:%Y-%m-%d %H:%M} UTC",
         f"- machine: {os.cpu_count()} cores, {memory:.0f} GiB, {system}, kernel {platform.release()}",
-        f"- Python {platform.python_version()}, {_ansible_version()}",
+        f"- Python {platform.python_version()}, {_ansible_version(pathlib.Path(sys.executable))}; "
+        f"{core_part(OLDEST_CORE).name}: {_ansible_version(pathlib.Path(core_part(OLDEST_CORE).argv[0]))}",
         "",
         "| part | passed | failed | skipped | seconds | remark |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -301,9 +317,13 @@ def write_deep_report(outcomes: dict[str, Outcome]) -> pathlib.Path:
     return path
 
 
-def _ansible_version() -> str:
-    asked = subprocess.run([tool("ansible"), "--version"], capture_output=True, text=True, check=False)
-    return asked.stdout.partition("\n")[0].replace("[", "").replace("]", "") or "no Ansible"
+def _ansible_version(python: pathlib.Path) -> str:
+    """Return what the Ansible of an environment calls itself."""
+    program = python.with_name("ansible")
+    if not program.exists():
+        return "no Ansible"
+    asked = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)
+    return asked.stdout.partition("\n")[0].replace("[", "").replace("]", "")
 
 
 def summarise(outcomes: dict[str, Outcome]) -> int:
@@ -328,10 +348,11 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
 def main() -> int:
     """Read the command line, run the parts, sum up; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="static, units, or scenario NAME …")
-    parser.add_argument(
-        "--deep", action="store_true", help="run the deep scenarios and write docs/results/deep-DATE.md"
+    tiers = parser.add_mutually_exclusive_group()
+    tiers.add_argument(
+        "--only", nargs="+", default=[], metavar="PART", help="static, units, core-…, or scenario NAME …"
     )
+    tiers.add_argument("--deep", action="store_true", help="run the deep tier and write docs/results/deep-DATE.md")
     arguments = parser.parse_args()
     try:
         parts = chosen_parts(arguments.only, deep=arguments.deep)

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 import time
 
 import pytest
 
+from lab import environment
 from tests import run
+from tests.gates import tree
 
 LOG = """\
 INFO     [csync2 > syntax] Executing
@@ -76,6 +79,40 @@ def _lives(pid: str) -> bool:
         return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_an_environment_that_is_missing_is_a_failure(reports: pathlib.Path) -> None:
+    """A part whose interpreter is not there fails, and says how to get it."""
+    outcome = run.run(run.core_part(reports / "venv-core-1.0"))
+    assert (outcome.passed, outcome.failed) == (0, 1)
+    assert "lab setup --deep" in outcome.remark
+
+
+def test_the_deep_tier_has_the_oldest_core() -> None:
+    """`make test-deep` runs with the ansible-core that meta/runtime.yml names, in the environment that lab/ makes."""
+    (part, *_scenarios) = run.all_parts(deep=True)
+    assert environment.OLDEST_CORE.directory == run.OLDEST_CORE
+    assert part.name == f"core-{declared_core()}"
+    assert f"\nansible-core=={declared_core()}." in "\n" + tree.text_of(environment.OLDEST_CORE.lock_file)
+
+
+def declared_core() -> str:
+    """Return the oldest ansible-core that the collection declares, as 2.N."""
+    (number,) = re.findall(r">=\s*(\d+\.\d+)", tree.load(tree.ROOT / "meta" / "runtime.yml")["requires_ansible"])
+    return str(number)
+
+
+def test_parts_are_chosen_by_name() -> None:
+    """Parts of both tiers can be run alone; a name that is none is answered with those that are."""
+    assert [part.name for part in run.chosen_parts(["units", "core-2.16"], deep=False)] == ["units", "core-2.16"]
+    with pytest.raises(ValueError, match=r"no part unit: there are static, units, core-2\.16 and scenario NAME"):
+        run.chosen_parts(["unit"], deep=False)
+
+
+def test_programs_of_a_part_are_its_own() -> None:
+    """What a part starts by name comes from the environment of its interpreter."""
+    path = run.environment(run.core_part(run.OLDEST_CORE))["PATH"]
+    assert path.split(":")[0] == str(run.OLDEST_CORE / "bin")
 
 
 def test_skips_need_a_reason(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
