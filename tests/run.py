@@ -153,6 +153,7 @@ def environment(part: Part) -> dict[str, str]:
         "PY_COLORS": "0",
         # Wide lines, so that molecule does not break them
         "COLUMNS": "200",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(BUILD / "cache" / "hypothesis"),
         # What molecule's verifier writes its results to (verifier.options.junitxml of each scenario)
         "CLUSTERKIT_JUNIT": str(part.junit),
     }
