@@ -229,7 +229,7 @@ def stop_service(data: Sequence[str]) -> None:
     """Stop the engine that its package started, and remove its data unless others have put something there."""
     questions = (["ps", "--all", "--quiet"], ["image", "ls", "--all", "--quiet"], ["volume", "ls", "--quiet"])
     if engine_data() is None or any(run(["docker", *question]).strip() for question in questions):
-        say(f"  {', '.join(data)} stay: others have, or may have, images, containers or volumes there")
+        say(f"  left as it is: {', '.join(data)} may hold images, containers or volumes of others")
         return
     run(["systemctl", "stop", "docker.socket", "docker.service", "containerd.service"], limit=120)
     for path in data:

@@ -7,10 +7,12 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,15 +44,17 @@ def run(argv: Sequence[str], *, limit: float = 60, stdin: str | None = None, che
 
     Raises LabError when it cannot start, exits other than 0 (with `check`) or takes longer than `limit` seconds.
     """
+    command = textwrap.shorten(" ".join(argv), 60, placeholder=" …")
     try:
         done = subprocess.run(list(argv), input=stdin, capture_output=True, text=True, timeout=limit, check=False)
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"`{' '.join(argv)}` did not end within {limit:.0f} s") from error
+        raise LabError(f"`{command}` did not end within {limit:.0f} s") from error
     if check and done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise LabError(f"`{' '.join(argv)}` ended with {done.returncode}: {last}")
+        # docker ends with advice to read its manual
+        lines = re.sub(r"(?m)^(Run|See) 'docker .*", "", done.stderr).strip() or done.stdout.strip() or "no output"
+        raise LabError(f"`{command}` ended with {done.returncode}: {lines.splitlines()[-1]}")
     return done.stdout
 
 

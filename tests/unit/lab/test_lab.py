@@ -347,6 +347,14 @@ def test_long_command_shows_signs_of_life_and_its_log(
     assert time.monotonic() - began < 5
 
 
+def test_a_failed_command_is_one_short_line() -> None:
+    """It names the command, not all of its arguments, and what was wrong, not where the manual is."""
+    advice = "Run 'docker run --help' for more information"
+    script = f"echo 'docker: no such device.' >&2; echo >&2; echo \"{advice}\" >&2; exit 125"
+    with pytest.raises(steps.LabError, match=r"^`sh -c .{1,60} …` ended with 125: docker: no such device\.$"):
+        steps.run(["sh", "-c", script])
+
+
 def test_image_name_follows_what_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package in it is another image."""
     before = image.tag()
