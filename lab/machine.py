@@ -74,7 +74,10 @@ def _check_room(environments: Sequence[Environment], data: pathlib.Path | None) 
     """Refuse a machine on which what is still to come has no room. Raises LabError."""
     built = data is not None and image.exists()
     below_build = ENVIRONMENT_BYTES * sum(not one.is_current() for one in environments) + (0 if built else ROOT_BYTES)
-    wanted = [(BUILD, below_build), (data or ENGINE_DIRECTORY, NODES_BYTES + (0 if built else IMAGE_BYTES))]
+    # Where systemd is, a package that is still to come starts the engine
+    service = SYSTEMD.exists() and not shutil.which("dockerd")
+    data = data or (pathlib.Path(SERVICE_DATA[0]) if service else ENGINE_DIRECTORY)
+    wanted = [(BUILD, below_build), (data, NODES_BYTES + (0 if built else IMAGE_BYTES))]
     # What lies on one file system shares what is free there
     needed: collections.Counter[int] = collections.Counter()
     for path, size in wanted:

@@ -68,6 +68,11 @@ def test_no_disk_where_the_engine_is(monkeypatch: pytest.MonkeyPatch) -> None:
     free = {elsewhere: 2 * 1024**3}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 9, free.get(path, 99 * 1024**3)))
     assert refusal(monkeypatch, elsewhere) == "2.0 GiB free at /dev/shm: free at least 4 GiB"
+    # So does one that systemd is going to start
+    monkeypatch.setattr(machine, "SYSTEMD", elsewhere)
+    monkeypatch.setattr(machine, "SERVICE_DATA", (str(elsewhere / "docker"),))
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "dockerd" else name)
+    assert refusal(monkeypatch) == "2.0 GiB free at /dev/shm: free at least 4 GiB"
 
 
 def test_what_is_there_needs_no_room(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
