@@ -13,7 +13,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 impo
 
 def csync2_config(groups: Sequence[dict[str, Any]], **options: Any) -> str:
     """Return the text of csync2.cfg for the role's variables. Raises ClusterkitError."""
-    return config.render(config.from_variables(groups, **options))
+    wanted = config.from_variables(groups, **options)
+    return config.render(config.with_probe(wanted, options["members"], options["key"]))
 
 
 class FilterModule:

@@ -159,7 +159,18 @@ dirty:
   type: list
   elements: dict
   returned: always
-  sample: [{"peer": "n2", "file": "/srv/web/index.html", "forced": false}]
+  sample: [{"peer": "n2", "file": "/srv/web/index.html", "forced": false, "slave": false}]
+conflicts:
+  description: Files that were changed here and on a peer, and of which nobody has decided yet.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{"peer": "n2", "file": "/srv/web/index.html"}]
+probes:
+  description: What each member, this one included, last wrote to show that files travel, as far as it has arrived here.
+  type: dict
+  returned: always
+  sample: {"n2": "1795248000123456789"}
 newcomers:
   description: Peers with which this member has never been compared.
   type: list
@@ -224,9 +235,17 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import firewall, host
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, parse, to_variables
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
+    PROBE_DIRECTORY,
+    PROBE_GROUP,
+    Config,
+    parse,
+    to_variables,
+)
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.conflicts import Conflicts
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2
 
 LISTENERS = ("csync2", "systemd", "xinetd")
@@ -238,7 +257,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     binary = module.get_bin_path(wanted["binary"]) or ""
     missing = [one for one in (wanted["binary"], *wanted["commands"]) if not module.get_bin_path(one)]
     config, error = read_config(wanted["config_path"])
-    database = state.settled(state.database_path(wanted["name"], wanted["database_directory"]), wanted["settle"])
+    path = state.database_path(wanted["name"], wanted["database_directory"])
+    database = state.settled(path, wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
     csync2 = Csync2(wanted["name"], Runner(), binary, wanted["database_directory"])
     found: dict[str, Any] = {
@@ -253,7 +273,9 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "key": state.key_state(wanted["key_path"]),
         "certificate": state.certificate_fingerprint(wanted["certificate_path"]),
         "files": database.files if database else 0,
-        "dirty": [asdict(one) for one in database.dirty] if database else [],
+        "dirty": unsent(config, wanted["name"], database),
+        "conflicts": [{"peer": one.peer, "file": one.file} for one in sorted(Conflicts(path).present(), key=str)],
+        "probes": probes(),
         "newcomers": csync2.newcomers(peers),
         "strangers": csync2.strangers(peers),
         "pins": database.pins if database else {},
@@ -282,10 +304,25 @@ def read_config(path: str) -> tuple[Config | None, str]:
     return (config, "") if config.groups else (None, "")
 
 
+def unsent(config: Config | None, name: str, database: state.Database | None) -> list[dict[str, Any]]:
+    """Return what has still to be sent, each with whether the member is a slave for it, and so will never send it."""
+    rows = database.dirty if database else ()
+    return [{**asdict(one), "slave": bool(config and config.slave_for(name, one.file))} for one in rows]
+
+
+def probes() -> dict[str, str]:
+    """Return what members wrote for a verification, by name. Raises ClusterkitError."""
+    directory = pathlib.Path(PROBE_DIRECTORY)
+    found = {path.name: read_if_exists(str(path)) for path in directory.iterdir()} if directory.is_dir() else {}
+    return {name: content.decode(errors="replace") for name, content in found.items() if content is not None}
+
+
 def manifests(config: Config | None, name: str, with_entries: bool) -> dict[str, Any]:
     """Return the manifest of each group that the member is in."""
     out: dict[str, Any] = {}
     for group in config.groups_of(name) if config else []:
+        if group.name == PROBE_GROUP:
+            continue
         alone = Config(groups=[group], prefixes=config.prefixes, ignore=config.ignore) if config else Config()
         entries = dict(state.manifest(alone, name))
         out[group.name] = {"count": len(entries), "digest": state.digest_of(entries)}

@@ -38,17 +38,29 @@ options:
         first exchange, or a conflict is not seen and a file is overwritten. Where csync2 knows the files already, they
         are compared with peers that came later, so that these get what they lack, and former peers are forgotten.
       - V(synchronised) sends what has changed.
+      - V(probed) writes a file into a directory that is there for nothing else, and sends that file alone. Whether it
+        has arrived is asked of the peers with M(clusterkit.middleware.csync2_info). It counts as no change.
     type: str
-    choices: [recorded, synchronised]
+    choices: [recorded, synchronised, probed]
     default: synchronised
   winner:
     description: Whether this member's version of a file that was changed on both sides replaces the peers'.
     type: bool
     default: false
+  binary:
+    description: Path of the binary, or its name where it is on the search path.
+    type: str
+    default: csync2
   config_path:
     description: Path of the configuration file, from which the peers are taken.
     type: path
     default: /etc/csync2.cfg
+  show_content:
+    description:
+      - Whether the difference that check mode shows with C(--diff) is that of the files' content.
+      - Off by default, since files may hold secrets.
+    type: bool
+    default: false
   limit:
     description: Seconds that each run of csync2 may take.
     type: float
@@ -79,6 +91,11 @@ forgotten:
   elements: str
   returned: when O(state=recorded)
   sample: []
+probe:
+  description: What was written into the file that was sent.
+  type: str
+  returned: when O(state=probed)
+  sample: "1795248000123456789"
 sent:
   description: Files that were sent, or, in check mode, that differ.
   type: list
@@ -95,6 +112,8 @@ left:
   sample: []
 """
 
+import pathlib
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -102,9 +121,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
+    read_if_exists,
+    remove,
+    write_atomically,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import parse
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import PROBE_DIRECTORY, parse
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
 
 
@@ -147,6 +170,24 @@ def peers_of(module: AnsibleModule) -> list[str]:
     return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"])
 
 
+def probe(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
+    """Send a file of nobody's, to show that files travel. Raises ClusterkitError."""
+    if module.check_mode:
+        return {"changed": False, "probe": "", "sent": [], "left": []}
+    name = module.params["name"].lower()
+    directory = pathlib.Path(PROBE_DIRECTORY)
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for path in directory.iterdir():
+        # Of a member that left
+        if path.name not in [name, *peers_of(module)]:
+            remove(str(path))
+    content = str(time.time_ns())
+    write_atomically(str(directory / name), content.encode(), mode=0o644, durable=False)
+    # Nobody else writes this file: whatever a peer has there is an older one
+    result = csync2.exchange(winner=True, paths=[PROBE_DIRECTORY], below=PROBE_DIRECTORY)
+    return {"changed": False, "probe": content, **summary(result)}
+
+
 def predict(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     """Tell what a run would send. Raises ClusterkitError."""
     database = csync2.database()
@@ -156,10 +197,13 @@ def predict(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     try:
         # A file that only the peer has is sent by the peer, so it is no change of this member's run
         rows = [{"peer": one.peer, "file": one.file} for one in csync2.differences() if one.side != "peer only"]
+        diff = listing(rows)
+        if rows and module.params["show_content"] and module._diff:
+            diff = {"prepared": csync2.contents_that_differ()}
     except ClusterkitError as error:
         module.warn(f"Not predictable: {error}")
-        rows = []
-    return {"changed": bool(rows), "sent": rows, "left": [], "diff": listing(rows)}
+        rows, diff = [], listing([])
+    return {"changed": bool(rows), "sent": rows, "left": [], "diff": diff}
 
 
 def synchronise(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
@@ -190,10 +234,12 @@ def listing(rows: list[dict[str, str]]) -> dict[str, str]:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Do what the state asks for. Raises ClusterkitError."""
-    binary = module.get_bin_path("csync2", required=True)
+    binary = module.get_bin_path(module.params["binary"], required=True)
     csync2 = Csync2(module.params["name"], Runner(), binary, limit=module.params["limit"])
     if module.params["state"] == "recorded":
         return record(module, csync2)
+    if module.params["state"] == "probed":
+        return probe(module, csync2)
     return predict(module, csync2) if module.check_mode else synchronise(module, csync2)
 
 
@@ -202,8 +248,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["recorded", "synchronised"], "default": "synchronised"},
+            "binary": {"type": "str", "default": "csync2"},
+            "state": {"type": "str", "choices": ["recorded", "synchronised", "probed"], "default": "synchronised"},
             "winner": {"type": "bool", "default": False},
+            "show_content": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
         },

@@ -143,6 +143,36 @@ def test_conflict_is_reported_and_a_winner_ends_it(scenario: Scenario, nodes: No
     assert scenario.play().check().changed == set()
 
 
+def test_what_csync2_cannot_see_the_verification_names(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
+    """A change that leaves size and time as they were is never sent; the file is named all the same."""
+    nodes["n1"].write("/srv/web/unseen", "one")
+    assert synchronise(nodes["n1"]).returncode == 0
+    nodes["n2"].out(
+        "sh", "-c", "cp -p /srv/web/unseen /tmp/u; printf two > /srv/web/unseen; touch -r /tmp/u /srv/web/unseen"
+    )
+    complaint = scenario.play("converge.yml", "--tags", "csync2_verify").complaint()
+    assert "web: n1 and n2 differ in 1 files: /srv/web/unseen" in complaint, complaint
+    nodes["n2"].out("rm", "/srv/web/unseen")
+    assert synchronise(nodes["n2"]).returncode == 0
+
+
+def test_check_mode_shows_what_would_be_sent_and_its_content_when_asked(
+    scenario: Scenario, nodes: Nodes, by_hand: None
+) -> None:
+    """Check mode names the file that a run would send; what differs in it shows only when that is asked for."""
+    nodes["n1"].write("/srv/web/shown", "old line\n")
+    assert synchronise(nodes["n1"]).returncode == 0
+    nodes["n1"].write("/srv/web/shown", "a new line of another length\n")
+    # csync2's own dry run tells what it has noticed: the next run's own look comes before it sends
+    nodes["n1"].out("csync2", "-N", "n1", "-cr", "/srv/web")
+    task = ("n1", "clusterkit.middleware.csync2 : Send this member's files")
+    plain = scenario.play("converge.yml", "--check", "--diff").check()
+    assert "/srv/web/shown to n2" in str(plain.diffs[task]) and "new line" not in plain.output
+    told = scenario.play("converge.yml", "--check", "--diff", variables={"csync2_show_content": True}).check()
+    assert "-old line" in str(told.diffs[task]) and "+a new line of another length" in str(told.diffs[task])
+    assert synchronise(nodes["n1"]).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [

@@ -30,6 +30,8 @@ _GRACE_SECONDS = 2.0
 _DRAIN_SECONDS = 0.5
 #: More than its two pipes can hold (1 MiB each) was not written by the command itself.
 _DRAIN_BYTES = 2 * 1024 * 1024
+#: What is kept of each stream at least, its end: a command that talks without end fills no memory.
+_KEPT_BYTES = 64 * 1024 * 1024
 #: How often to look whether the command has ended while its pipes are open and silent.
 _LOOK_SECONDS = 0.05
 #: What an error carries of each output at most, and how many of the last lines its message quotes.
@@ -224,7 +226,10 @@ class _Output:
         for key, _events in self._selector.select(max(seconds, 0)):
             data = os.read(key.fd, 65536)
             if data:
-                self._read[key.data].extend(data)
+                kept = self._read[key.data]
+                kept.extend(data)
+                if len(kept) > 2 * _KEPT_BYTES:
+                    del kept[:-_KEPT_BYTES]
             else:
                 self._selector.unregister(key.fileobj)
 

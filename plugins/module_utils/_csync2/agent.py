@@ -26,17 +26,14 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
-    read_if_exists,
-    write_atomically,
-)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
     KIND_INCLUDE,
     Config,
     Matcher,
     parse,
 )
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import Dirty, database_path
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.conflicts import Conflicts
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import database_path
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import Csync2, Exchange, summary
 
 #: Exit codes, from sysexits.h: a conflict that somebody has to decide; a peer that could not be served this time.
@@ -50,36 +47,6 @@ RETRY = 30.0
 _EVENTS = "close_write,create,delete,move,attrib,delete_self,move_self"
 _FORMAT = ("--format", "%w%f%0", "--no-newline")
 _INOTIFYWAIT = ("inotifywait", "--monitor", "--event", _EVENTS, *_FORMAT)
-
-
-class Conflicts:
-    """The conflicts that a member has met, kept across runs. One is over when the file here is touched or sent."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def present(self) -> set[Dirty]:
-        """Return the conflicts of which the file is still as it was when they were met."""
-        try:
-            rows = json.loads(read_if_exists(self._path) or b"[]")
-        except ValueError:
-            return set()
-        return {Dirty(row["peer"], row["file"], False) for row in rows if _signature(row["file"]) == row["signature"]}
-
-    def keep(self, conflicts: Sequence[Dirty]) -> None:
-        """Remember these and forget all others."""
-        rows = [{"peer": one.peer, "file": one.file, "signature": _signature(one.file)} for one in conflicts]
-        content = json.dumps(rows, indent=1).encode("utf-8", "surrogateescape") + b"\n"
-        if content != (read_if_exists(self._path) or b"[]\n"):
-            write_atomically(self._path, content, mode=0o600)
-
-
-def _signature(path: str) -> str:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return "absent"
-    return f"{status.st_mtime_ns} {status.st_size} {status.st_mode} {status.st_uid} {status.st_gid}"
 
 
 class Agent:
@@ -317,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return act(given.shell_command, given.settle, given.limit)
         database = database_path(given.name, given.database_directory)
         csync2 = Csync2(given.name, Runner(), given.binary, given.database_directory, given.limit)
-        agent = Agent(csync2, Conflicts(f"{database}.conflicts"))
+        agent = Agent(csync2, Conflicts(database))
         if given.command == "run":
             return run(agent)
         config = parse(pathlib.Path(given.config).read_text(encoding="utf-8", errors="surrogateescape"))

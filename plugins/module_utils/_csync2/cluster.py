@@ -126,8 +126,11 @@ def certificates(made: Found, found: Found, members: Members) -> dict[str, str]:
     return out
 
 
-def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]:
-    """Return the verification of a cluster, in the schema that all roles share (docs/verify.schema.json)."""
+def verification(found: Found, members: Members, cluster: str, probes: Found | None = None) -> dict[str, Any]:
+    """Return the verification of a cluster, in the schema that all roles share (docs/verify.schema.json).
+
+    `probes` holds, for each member that sent a file to show that files travel, what csync2_sync said of that.
+    """
     document = Verification("csync2", cluster, [member["name"] for member in members])
     for member in members:
         info = found.get(member["host"])
@@ -144,7 +147,25 @@ def verification(found: Found, members: Members, cluster: str) -> dict[str, Any]
     for name, info in seen[1:]:
         _compare(document, *seen[0], name, info)
     _compare_files(document, [(name, info.get("manifest", {})) for name, info in seen])
+    for member in members:
+        _follow(document, member["name"], (probes or {}).get(member["host"], {}), seen)
     return document.result()
+
+
+def _follow(
+    document: Verification, sender: str, sent: Mapping[str, Any], seen: Sequence[tuple[str, Mapping[str, Any]]]
+) -> None:
+    """Look on every other member for the file that one has sent."""
+    if not sent.get("probe"):
+        return
+    for name, info in seen:
+        if name == sender:
+            continue
+        arrived = info.get("probes", {}).get(sender.lower()) == sent["probe"]
+        reasons = [str(one["reason"]) for one in sent.get("left", []) if one["peer"] == name.lower()]
+        why = f": {reasons[0]}" if reasons else ""
+        evidence = f"{sender} → {name}: a file {'travels' if arrived else f'does not arrive{why}'}"
+        document.check("travels", arrived, evidence, name)
 
 
 def _verify_member(document: Verification, name: str, info: Mapping[str, Any], members: Members) -> None:
@@ -159,23 +180,14 @@ def _verify_member(document: Verification, name: str, info: Mapping[str, Any], m
         document.check("unit", state == "active", f"{unit} on {name} is {state}", name)
     for peer, failure in sorted(info.get("reachability", {}).items()):
         document.check("reachability", not failure, f"{name} → {peer}: {failure or 'answers'}", name)
-    if _sends(name, info.get("config", {})):
-        dirty = info.get("dirty", [])
-        unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
-        more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
-        evidence = f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all"
-        document.check("sent", not dirty, evidence, name)
-
-
-def _sends(name: str, config: Mapping[str, Any]) -> bool:
-    """Tell whether a member sends files: one that is a slave of all its groups notes what it has, and keeps it."""
-    groups = config.get("csync2_groups", [])
-    slave = any(_names(name, group.get("slaves", [])) for group in groups)
-    return not slave or any(_names(name, group["hosts"]) for group in groups)
-
-
-def _names(name: str, hosts: Sequence[str]) -> bool:
-    return name.lower() in [host.partition("@")[0].lower() for host in hosts]
+    for one in info.get("conflicts", []):
+        document.check("conflict", False, f"{name} and {one['peer']} both changed {one['file']}: name a winner", name)
+    # What a slave has changed it keeps until the master undoes it
+    dirty = [one for one in info.get("dirty", []) if not one.get("slave")]
+    unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
+    more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+    evidence = f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all"
+    document.check("sent", not dirty, evidence, name)
 
 
 def _compare(document: Verification, first: str, one: Mapping[str, Any], second: str, other: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ follows match_pattern_list() and csync_step_into() in upstream's groups.c.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import string
 from dataclasses import dataclass, field
@@ -24,6 +26,9 @@ KIND_INCLUDE, KIND_EXCLUDE, KIND_COMPARE = "include", "exclude", "compare"
 
 #: The program that the role installs; an action that has to settle goes through it.
 AGENT = "/usr/local/sbin/clusterkit-csync2"
+#: Group and directory by which a verification shows that files travel.
+PROBE_GROUP = "clusterkit_probe"
+PROBE_DIRECTORY = "/var/lib/clusterkit/csync2-probe"
 _SETTLED = re.compile(re.escape(AGENT) + r" act --settle (\S+) '(.*)'\Z", re.S)
 _PLAIN = re.compile(r"[A-Za-z0-9_./%*?~+,=\[\]!^-]+\Z")
 _KEYWORDS = frozenset(
@@ -109,6 +114,17 @@ class Config:
     def groups_of(self, name: str) -> list[Group]:
         """Return the groups that have the host `name` (csync2 compares names in lower case)."""
         return [group for group in self.groups if any(host.name.lower() == name.lower() for host in group.hosts)]
+
+    def slave_for(self, name: str, file: str) -> bool:
+        """Tell whether the host `name` receives a file and never sends it: it is a slave wherever it is included."""
+        groups = [
+            group
+            for group in self.groups_of(name)
+            if Matcher(dataclasses.replace(self, groups=[group]), name).includes(os.fsencode(file))
+        ]
+        return bool(groups) and all(
+            host.slave for group in groups for host in group.hosts if host.name.lower() == name.lower()
+        )
 
     def peers_of(self, name: str) -> list[str]:
         """Return the peers of the host `name`, each once, in the file's order."""
@@ -414,11 +430,25 @@ def from_variables(
             raise ClusterkitError(f"csync2_ignore has {name!r}: csync2 knows {', '.join(IGNORABLE)}")
     _check_prefixes(config)
     names = [group.name for group in config.groups]
+    if PROBE_GROUP in names:
+        raise ClusterkitError(f"csync2_groups has a group named {PROBE_GROUP!r}, which verifications use: rename it")
     for name in names:
         if names.count(name) > 1:
             count = names.count(name)
             raise ClusterkitError(f"csync2_groups has {count} groups named {name!r}: give each its own name")
     return config
+
+
+def with_probe(config: Config, members: Sequence[str], key: str) -> Config:
+    """Return the configuration with one more group, by which a verification shows that files travel.
+
+    Its directory is its own, and no action is tied to it: what a verification writes touches nothing of the user's.
+    """
+    # A host that the user's groups know by an interface is known by it here too: it has one identity
+    known = {host.name.lower(): host.interface for group in config.groups for host in group.hosts}
+    hosts = [Host(name, known.get(name.lower(), ""), False) for name in members]
+    group = Group(name=PROBE_GROUP, hosts=hosts, key=key, patterns=[(KIND_INCLUDE, PROBE_DIRECTORY)])
+    return dataclasses.replace(config, groups=[*config.groups, group])
 
 
 def _prefix_from(where: str, data: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
@@ -591,7 +621,7 @@ def _unsettled(command: str) -> tuple[str, float]:
 def to_variables(config: Config) -> dict[str, Any]:
     """Return the role's variables that give this configuration: what `export` writes."""
     groups = []
-    for group in config.groups:
+    for group in (group for group in config.groups if group.name != PROBE_GROUP):
         data: dict[str, Any] = {"name": group.name}
         full = [host.name + (f"@{host.interface}" if host.interface else "") for host in group.hosts if not host.slave]
         slaves = [host.name + (f"@{host.interface}" if host.interface else "") for host in group.hosts if host.slave]

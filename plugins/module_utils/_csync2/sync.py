@@ -10,11 +10,12 @@ unsent unless it is asked with -vvv. All three are answered here.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -48,6 +49,7 @@ DENIED = "refused by the peer: another key, or the file is outside its includes"
 #: Recorded for a host whose certificate was changed.
 UNKNOWN = "the peer does not accept this host: it has another certificate of it pinned, or knows it by another name"
 HUNG_UP = "the peer hung up"
+HUNG_UP_WHILE_SENT = "the peer hung up while the file was sent: is there room for it?"
 #: Recorded for a malformed key, for another subject of the certificate, and for a database locked by somebody else.
 HUNG_UP_AT_ONCE = (
     "hung up at once: a malformed configuration or key there, another certificate subject, or a busy database"
@@ -57,9 +59,17 @@ NO_REASON = "csync2 gave no reason"
 _ANSWERS = {9: HUNG_UP, 10: CONFLICT, 13: UNKNOWN, 14: SLAVE, 15: DENIED}
 #: Answers from this one on are errors.
 _FIRST_ERROR = 8
-#: Added to what csync2 said when it was ended; and how many names one run is given at most.
+#: Added to what csync2 said when it was ended.
 _TIMED_OUT = "{} gave no answer within {:.0f} s"
-_MANY_NAMES = 500
+#: How many names one run is given at most, and bytes: at -vvv csync2 writes all that it sends, in four times its size.
+_MANY_NAMES, _TALKATIVE_BYTES = 500, 4 << 20
+#: A large file may take a second for each of these bytes on top of the time limit.
+_BYTES_PER_SECOND = 1 << 20
+#: How a run ended: the peer said nothing any more, or the connection broke while a file was sent. After so many of the
+#: latter the rest is left for the next run.
+_SILENT, _BROKEN = "silent", "broken"
+_MANY_DEATHS = 20
+_WRITE_ERROR = "Write-error while sending data."
 
 
 @dataclass
@@ -209,26 +219,36 @@ class Csync2:
         rows = (line.split("\t", 3) for line in done.stdout.splitlines())
         return [Difference(row[2], row[3], _SIDES[row[0]]) for row in rows if len(row) == 4 and row[0] in _SIDES]
 
+    def contents_that_differ(self) -> str:
+        """Ask every peer what differs in the files' content, as unified diffs from the peer's version to this one."""
+        done = self._run("-TTv", accept={0, 2})
+        return done.stdout
+
     def exchange(
-        self, winner: bool = False, paths: Sequence[str] = ("/",), without: Collection[Dirty] = frozenset()
+        self,
+        winner: bool = False,
+        paths: Sequence[str] = ("/",),
+        without: Collection[Dirty] = frozenset(),
+        below: str = "",
     ) -> Exchange:
         """Look for changes at or below the paths and send them, peer by peer.
 
         With `winner`, this member's version of a file in conflict replaces the peer's. `without` are conflicts that are
-        known: they are not tried again, and told as conflicts.
+        known: they are not tried again, and told as conflicts. `below`, a directory, leaves all other files unsent.
         """
         self.check(paths)
-        result = self._send(without)
+        result = self._send(without, below)
         contested = sorted({one.file for one, reason in result.left if reason in (CONFLICT, WAITING)})
         if winner and contested:
             for file in contested:
                 self._run("-f", file)
-            again = self._send(frozenset())
+            again = self._send(frozenset(), below)
             result = Exchange(result.sent + again.sent, again.left)
         return result
 
-    def _send(self, without: Collection[Dirty]) -> Exchange:
-        before = self._dirty()
+    def _send(self, without: Collection[Dirty], below: str) -> Exchange:
+        noted = self._dirty()
+        before = [one for one in noted if not below or one.file.startswith(f"{below}/")]
         # One that is forced was decided meanwhile
         known = {(one.peer, one.file) for one in without} - {(one.peer, one.file) for one in before if one.forced}
         result = Exchange(left=[(one, CONFLICT) for one in before if (one.peer, one.file) in known])
@@ -237,8 +257,8 @@ class Csync2:
             if not files:
                 continue
             # Without names csync2 sends all that is noted for the peer
-            everything = len(files) == sum(one.peer == peer for one in before)
-            said = self._send_to(peer, [] if everything else files)
+            everything = len(files) == sum(one.peer == peer for one in noted)
+            said = self._send_to(peer, files, everything)
             unsent = {one.file for one in self._dirty() if one.peer == peer}
             for one in before:
                 if one.peer == peer and (one.peer, one.file) not in known:
@@ -248,37 +268,85 @@ class Csync2:
                         result.sent.append(one)
         return result
 
-    def _send_to(self, peer: str, files: Sequence[str]) -> str:
+    def _send_to(self, peer: str, files: Sequence[str], everything: bool) -> str:
         """Send to one peer, so that one that hangs or refuses keeps no other from its files; return what was said."""
         said = []
-        for start in range(0, max(1, len(files)), _MANY_NAMES):
-            try:
-                done = self._run("-u", "-vvv", "-P", peer, *files[start : start + _MANY_NAMES], accept={0, 1})
-                said.append(done.stderr)
-            except ClusterkitError as error:
-                if not error.details.get("timed_out"):
-                    raise
-                said.append(f"{error.details.get('stderr', '')}\n{_TIMED_OUT.format(peer, self._limit)}")
-                break
+        for batch in _batches(files):
+            size = sum(map(_size, batch))
+            waiting = batch
+            names = [] if everything and len(batch) == len(files) else batch
+            level = "-vvv" if size <= _TALKATIVE_BYTES else "-v"
+            for _death in range(_MANY_DEATHS):
+                text, outcome = self._update(peer, names, level, size)
+                said.append(text)
+                unsent = {one.file for one in self._dirty() if one.peer == peer}
+                if level == "-v" and unsent.intersection(waiting) and not outcome:
+                    # Why it stays is told at -vvv only
+                    text, outcome = self._update(peer, waiting, "-vvv", size)
+                    said.append(text)
+                if not outcome:
+                    break
+                if outcome == _SILENT:
+                    return "\n".join(said)
+                # It ended at one file; those that it would have sent after it are no worse for that
+                before = text.rpartition(f" on {peer} ...\n")[0]
+                names = waiting = [file for file in waiting if file in unsent and not before.endswith(f" {file}")]
+                if not waiting:
+                    break
         return "\n".join(said)
+
+    def _update(self, peer: str, files: Sequence[str], level: str, size: int) -> tuple[str, str]:
+        """Run csync2 once; return what it said and how it ended: nothing to add, `_SILENT`, or `_BROKEN`."""
+        # A large file takes its time, and that is no peer that hangs
+        limit = self._limit + size / _BYTES_PER_SECOND
+        try:
+            done = self._run("-u", level, "-P", peer, *files, accept=None, limit=limit)
+        except ClusterkitError as error:
+            if not error.details.get("timed_out"):
+                raise
+            return f"{error.details.get('stderr', '')}\n{_TIMED_OUT.format(peer, limit)}", _SILENT
+        broken = done.rc not in (0, 1) or _WRITE_ERROR in done.stderr
+        return done.stderr + (f"\n{_WRITE_ERROR}\n" if broken else ""), _BROKEN if broken else ""
 
     def _dirty(self) -> tuple[Dirty, ...]:
         database = self.database()
         return database.dirty if database else ()
 
-    def _run(self, *arguments: str, accept: set[int] | None = None) -> Result:
+    def _run(self, *arguments: str, accept: Collection[int] | None = (0,), limit: float = 0) -> Result:
         argv = [self._binary, "-N", self.name, *arguments]
         for attempt in range(_ATTEMPTS):
             with exclusive(self._lock, limit=self._limit):
-                done = self._runner.run(argv, limit=self._limit, accept=None)
+                done = self._runner.run(argv, limit=limit or self._limit, accept=None)
             if _BUSY not in done.stderr and _PEER_BUSY not in done.stderr:
                 break
             self._wait(random.uniform(0.05, 0.2) * (attempt + 1))  # noqa: S311  # jitter, no secret
         if _BUSY in done.stderr:
             raise ClusterkitError(f"`{' '.join(argv)}` found the database busy {_ATTEMPTS} times: {_BUSY}")
-        if done.rc not in (accept or {0}):
+        if accept is not None and done.rc not in accept:
             raise ClusterkitError(f"`{' '.join(argv)}` ended with {done.rc}: {last_words(done.stderr)}")
         return done
+
+
+def _size(file: str) -> int:
+    try:
+        return os.lstat(file).st_size
+    except OSError:
+        return 0  # deleted, or named by a prefix
+
+
+def _batches(files: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the files in batches that one run may be given: many small ones together, a large one alone."""
+    batch: list[str] = []
+    total = 0
+    for file in files:
+        size = _size(file)
+        if batch and (len(batch) >= _MANY_NAMES or total + size > _TALKATIVE_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(file)
+        total += size
+    if batch:
+        yield batch
 
 
 def reason_of(dirty: Dirty, said: str) -> str:
@@ -294,12 +362,20 @@ def reason_of(dirty: Dirty, said: str) -> str:
         if cause == _PEER_BUSY:
             return f"{dirty.peer} {HUNG_UP_AT_ONCE}"
         return f"{dirty.peer} could not be reached: {cause}"
+    return _reason_of_all(dirty, said)
+
+
+def _reason_of_all(dirty: Dirty, said: str) -> str:
+    """Return why a file stayed unsent from what was said of another file, or of none."""
     # csync2 ends at the first peer with a wrong certificate, so the line stands for whoever was connected to last
     if "wrong SSL X509 cetrificate" in said:
         return f"{_last_peer(said) or dirty.peer} has another certificate than the one pinned here"
     # A peer that does not accept this host tells it at the first file, and csync2 tries no other
     if f"): {dirty.peer} [13] <- " in said:
         return UNKNOWN
+    _before, attempted, after = said.rpartition(f" {dirty.file} on {dirty.peer} ...\n")
+    if attempted and _WRITE_ERROR in after:
+        return HUNG_UP_WHILE_SENT
     timed_out = re.search(re.escape(dirty.peer) + r" gave no answer within \d+ s", said)
     return timed_out.group() if timed_out else ""
 

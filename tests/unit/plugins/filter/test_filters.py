@@ -117,6 +117,15 @@ group web
     backup-generations 3;
     auto younger;
 }
+
+group clusterkit_probe
+{
+    host n1;
+    host n2;
+    host n3;
+    key /etc/csync2.key;
+    include /var/lib/clusterkit/csync2-probe;
+}
 """
     )
 

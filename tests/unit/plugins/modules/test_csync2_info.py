@@ -96,7 +96,7 @@ def test_what_a_member_is_and_knows(run: Any, member: Path) -> None:
     assert found["reachability"] == {"n2": "", "n3-eth1": "n3-eth1: refused in 2 s"}
     assert found["key"] == {"fingerprint": fingerprint(KEY), "error": ""}
     assert found["certificate"] == ""
-    assert found["dirty"] == [{"peer": "n2", "file": "/srv/\udcff ", "forced": True}]
+    assert found["dirty"] == [{"peer": "n2", "file": "/srv/\udcff ", "forced": True, "slave": False}]
     assert list(found["pins"]) == ["n2"]
     assert found["resolved"] == {"127.0.0.1": ["127.0.0.1"]}
     assert found["port_holder"] == "30865 csync2 systemd xinetd"

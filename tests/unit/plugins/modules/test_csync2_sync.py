@@ -257,3 +257,22 @@ def test_csync2_that_is_missing(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
     result = run()
     assert result["failed"]
     assert "csync2" in result["msg"]
+
+
+def test_a_probe_is_sent_alone_and_those_of_former_members_go(
+    run: Any, played: Played, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a verification sends is in its own directory, is no change, and check mode sends none."""
+    directory = tmp_path / "probe"
+    monkeypatch.setattr(csync2_sync, "PROBE_DIRECTORY", str(directory))
+    assert run(state="probed", check=True)["probe"] == ""
+    assert not directory.exists()
+    directory.mkdir()
+    for name in (PEER, "gone"):
+        (directory / name).write_text("1")
+    played.files = ["/srv/of-the-user"]
+    result = run(state="probed")
+    assert (result["changed"], result["left"]) == (False, [])
+    assert (directory / ME).read_text() == result["probe"]
+    assert sorted(path.name for path in directory.iterdir()) == sorted([ME, PEER])
+    assert played.asked == [f"-cr {directory}"]

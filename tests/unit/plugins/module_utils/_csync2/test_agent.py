@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import agent
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Group, Host
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.conflicts import Conflicts
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import Dirty
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync import CONFLICT, WAITING, Exchange
 
@@ -39,7 +40,7 @@ def test_known_conflict_is_not_tried_until_the_file_is_touched(tmp_path: pathlib
     file.write_text("mine", encoding="utf-8")
     dirty = Dirty("n2", str(file), False)
     csync2 = Csync2([(dirty, CONFLICT)])
-    one = agent.Agent(csync2, agent.Conflicts(str(tmp_path / "conflicts")))  # type: ignore[arg-type]  # stands for it
+    one = agent.Agent(csync2, Conflicts(str(tmp_path / "db3")))  # type: ignore[arg-type]  # stands for it
     one.synchronise()
     one.synchronise()
     file.write_text("mine, edited", encoding="utf-8")
@@ -47,16 +48,16 @@ def test_known_conflict_is_not_tried_until_the_file_is_touched(tmp_path: pathlib
     assert [without for _paths, without in csync2.asked] == [set(), {dirty}, set()]
     csync2.left = []
     one.synchronise()
-    assert json.loads((tmp_path / "conflicts").read_text(encoding="utf-8")) == []
+    assert json.loads((tmp_path / "db3.conflicts").read_text(encoding="utf-8")) == []
 
 
 def test_conflicts_survive_odd_names_and_broken_files(tmp_path: pathlib.Path) -> None:
     """Names that are no UTF-8 come back as they were; a file cut short is no conflict and no error."""
     name = str(tmp_path / "odd\nname \udcff")
-    kept = agent.Conflicts(str(tmp_path / "conflicts"))
+    kept = Conflicts(str(tmp_path / "db3"))
     kept.keep([Dirty("n2", name, False)])
     assert kept.present() == {Dirty("n2", name, False)}
-    (tmp_path / "conflicts").write_text("[{", encoding="utf-8")
+    (tmp_path / "db3.conflicts").write_text("[{", encoding="utf-8")
     assert kept.present() == set()
 
 

@@ -257,16 +257,34 @@ def test_a_group_is_compared_on_all_that_have_it(found: dict[str, Info]) -> None
 
 
 def test_a_slave_keeps_what_it_has(found: dict[str, Info]) -> None:
-    for one in found.values():
-        one["config"]["csync2_groups"] = [{**GROUP, "hosts": ["n1", "n2"], "slaves": ["N3@n3-eth1"]}]
-    found["h3"]["dirty"] = [{"peer": "n1", "file": "/srv/own"}]
+    """What a member never sends is no sign of a broken cluster; what it would send is."""
+    found["h3"]["dirty"] = [{"peer": "n1", "file": "/srv/own", "slave": True}]
     assert verified(found)["ok"] is True
-    found["h2"]["dirty"] = [{"peer": "n1", "file": "/srv/own"}]
-    assert failed(found) == [("sent", "n2", "n2 has still to send /srv/own for n1")]
-    # One that is no slave in another group sends
-    for one in found.values():
-        one["config"]["csync2_groups"].append({**GROUP, "name": "all"})
-    assert ("sent", "n3", "n3 has still to send /srv/own for n1") in failed(found)
+    found["h3"]["dirty"].append({"peer": "n1", "file": "/srv/other", "slave": False})
+    assert failed(found) == [("sent", "n3", "n3 has still to send /srv/other for n1")]
+
+
+def test_a_conflict_is_named(found: dict[str, Info]) -> None:
+    found["h1"]["conflicts"] = [{"peer": "n2", "file": "/srv/a"}]
+    assert failed(found) == [("conflict", "n1", "n1 and n2 both changed /srv/a: name a winner")]
+
+
+def test_files_travel_from_each_to_all_others(found: dict[str, Info]) -> None:
+    """What each member sent has to be on every other; where it is not, the sender's reason is told."""
+    probes: dict[str, Info] = {member["host"]: {"probe": f"of {member['name']}", "left": []} for member in MEMBERS}
+    for info_of_one in found.values():
+        info_of_one["probes"] = {member["name"]: f"of {member['name']}" for member in MEMBERS}
+    document = verification(found, MEMBERS, "web", probes)
+    assert document["ok"]
+    assert len([one for one in document["checks"] if one["name"] == "travels"]) == len(MEMBERS) * (len(MEMBERS) - 1)
+    found["h2"]["probes"]["n1"] = "an older one"
+    probes["h1"]["left"] = [{"peer": "n2", "file": "/x", "reason": "refused by the peer"}]
+    checks = verification(found, MEMBERS, "web", probes)["checks"]
+    assert [(one["member"], one["evidence"]) for one in checks if not one["ok"]] == [
+        ("n2", "n1 → n2: a file does not arrive: refused by the peer")
+    ]
+    # Nothing was sent, as in check mode: nothing is said of it
+    assert verification(found, MEMBERS, "web", {"h1": {"probe": ""}})["ok"]
 
 
 def test_peers_by_interface_are_named(found: dict[str, Info]) -> None:

@@ -28,6 +28,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.conf
     parse,
     render,
     to_variables,
+    with_probe,
 )
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -480,3 +481,28 @@ def test_refusals_beside_the_groups() -> None:
         with pytest.raises(ClusterkitError) as caught:
             from_variables(**given_arguments)
         assert str(caught.value) == message
+
+
+def test_probe_is_a_group_of_its_own_that_no_export_shows() -> None:
+    groups = [{"name": "web", "include": ["/srv/web"], "hosts": ["n1@eth1", "n2"], "slaves": ["n3"]}]
+    wanted = from_variables(groups, members=["n1", "n2", "n3"], key="/k")
+    probing = with_probe(wanted, ["n1", "n2", "n3"], "/k")
+    assert to_variables(probing) == to_variables(wanted)
+    assert parse(render(probing)) == probing
+    hosts = [(host.name, host.interface, host.slave) for host in probing.groups[-1].hosts]
+    assert hosts == [("n1", "eth1", False), ("n2", "", False), ("n3", "", False)]
+    with pytest.raises(ClusterkitError, match="which verifications use: rename it"):
+        from_variables([{**groups[0], "name": "clusterkit_probe"}], members=["n1", "n2", "n3"], key="/k")
+
+
+def test_slave_for_what() -> None:
+    groups = [
+        {"name": "down", "include": ["/srv/down"], "hosts": ["n1"], "slaves": ["n2"]},
+        {"name": "both", "include": ["/srv/both", "/srv/down/shared"], "hosts": ["n1", "n2"]},
+    ]
+    config = from_variables(groups, members=["n1", "n2"], key="/k")
+    assert config.slave_for("N2", "/srv/down/file")
+    assert not config.slave_for("n2", "/srv/down/shared")
+    assert not config.slave_for("n2", "/srv/both/file")
+    assert not config.slave_for("n1", "/srv/down/file")
+    assert not config.slave_for("n2", "/elsewhere")
