@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lab import demo, environment, image, machine, nodes, packages
+from lab import demo, environment, image, machine, nodes, packages, sources
 from lab.steps import BUILD, ROOT, LabError, Record, fail, locked, remove_tree, say
 
 #: The kinds of what is recorded, in the order it is undone: whatever lives in the engine goes before the engine.
@@ -87,6 +87,8 @@ def main() -> int:
     gone.add_argument("laboratory")
     shown = commands.add_parser("demo", help="bring up a demonstration")
     shown.add_argument("product", nargs="?", default=demo.DEFAULT, choices=sorted(demo.PRODUCTS))
+    source = commands.add_parser("source", help="download the original archive of a program")
+    source.add_argument("program", choices=sorted(sources.ARCHIVES))
     arguments = parser.parse_args()
     # Root by a plain `su` lacks the directories in which debootstrap and dockerd lie
     os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
@@ -104,6 +106,8 @@ def main() -> int:
             nodes.write_instances(arguments.instances, laboratory, instances)
         elif arguments.command == "remove":
             nodes.Laboratory(arguments.laboratory).down(record)
+        elif arguments.command == "source":
+            say(f"{sources.fetch(arguments.program, record).relative_to(ROOT)} is there")
         else:
             set_up(record, environments)
             demo.show(arguments.product, record)

@@ -21,7 +21,12 @@ BASE_PACKAGES = (
     "systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps,openssh-server,sudo,netbase,kmod"
 )
 #: Archives that the roles under test install. Every name that a role installs on Debian belongs here.
-ARCHIVES = ("csync2", "inotify-tools", "openssl", "rsync", "xinetd", "cron", "logrotate", "ufw", "firewalld")
+ARCHIVES = (
+    *("csync2", "inotify-tools", "openssl", "rsync", "xinetd", "cron", "logrotate", "ufw", "firewalld"),
+    # What csync2 is built from
+    *("autoconf", "automake", "bison", "flex", "gcc", "libc6-dev", "libgnutls28-dev", "librsync-dev"),
+    *("libsqlite3-dev", "make", "pkg-config"),
+)
 USER = "ops"
 
 # Each of these is about the container, not about the node's purpose:
@@ -74,7 +79,7 @@ def build(record: Record) -> None:
         root = LAB / "root"
         remove_tree(root)
         try:
-            sources = _sources()
+            sources = package_sources()
             mirror = sources.splitlines()[0].split()[1]
             bootstrap = ["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, str(root), mirror]
             run_logged("debootstrap", bootstrap, limit=900)
@@ -87,7 +92,7 @@ def build(record: Record) -> None:
             remove_tree(root)
 
 
-def _sources() -> str:
+def package_sources() -> str:
     """Return sources.list lines for the nodes, from the machine's own: what it reaches, its containers reach.
 
     Raises LabError when the machine has no source for the suite.

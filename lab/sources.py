@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Original archives of programs that roles build from source, from where the machine has its packages from."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import re
+from dataclasses import dataclass
+
+from lab import image
+from lab.steps import LAB, ROOT, LabError, Record, locked, run, run_logged, say, write_atomically
+
+DIRECTORY = LAB / "sources"
+_APT_HELPER = "/usr/lib/apt/apt-helper"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The original archive of a Debian source package, and the SHA-256 that it has to have."""
+
+    package: str
+    sha256: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Where it is kept."""
+        return DIRECTORY / f"{self.package}.orig.tar.gz"
+
+
+ARCHIVES = {
+    "csync2": Archive("csync2", "89319ae251d7152818ec65886685098da686dfbe6dc2f069c1f816079b2a920c"),
+}
+
+
+def fetch(name: str, record: Record) -> pathlib.Path:
+    """Return the archive, downloaded where it is missing. Raises LabError."""
+    archive = ARCHIVES[name]
+    with locked("sources"):
+        if not archive.path.exists() or hashlib.sha256(archive.path.read_bytes()).hexdigest() != archive.sha256:
+            say(f"downloading the source of {name}")
+            record.add("directory", path=str(DIRECTORY.relative_to(ROOT)))
+            uri = _uri(archive)
+            run([_APT_HELPER, "download-file", uri, str(archive.path), f"SHA256:{archive.sha256}"], limit=300)
+    return archive.path
+
+
+def _uri(archive: Archive) -> str:
+    """Return where the package source has the archive: apt is asked, in directories of its own."""
+    lists = DIRECTORY / "lists"
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    sources = DIRECTORY / "sources.list"
+    write_atomically(sources, re.sub(r"(?m)^deb ", "deb-src ", image.package_sources()))
+    options = [
+        *("-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null"),
+        *("-o", f"Dir::State::Lists={lists}", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="),
+    ]
+    run_logged("apt-sources", ["apt-get", *options, "update"], limit=300)
+    # The Debian part may be missing on a mirror, so not all of the source package is asked for
+    printed = run(["apt-get", *options, "source", "--print-uris", "--download-only", archive.package])
+    found = re.search(r"^'(\S+\.orig\.tar\.\w+)' ", printed, re.M)
+    if not found:
+        raise LabError(f"the package sources of this machine have no original archive of {archive.package}")
+    return found.group(1)
