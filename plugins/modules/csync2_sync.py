@@ -136,8 +136,8 @@ def record(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     peers = peers_of(module)
     database = csync2.database()
     new = not (database and database.files)
-    newcomers, strangers = csync2.newcomers(peers), csync2.strangers(peers)
-    if not module.check_mode:
+    newcomers, strangers = (csync2.newcomers(peers), csync2.strangers(peers)) if peers is not None else ([], [])
+    if peers is not None and not module.check_mode:
         new = csync2.record_if_new()
         for peer in newcomers:
             csync2.introduce(peer)
@@ -159,13 +159,16 @@ def record(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     }
 
 
-def peers_of(module: AnsibleModule) -> list[str]:
-    """Return the peers that the configuration gives to the member. Raises ClusterkitError."""
+def peers_of(module: AnsibleModule) -> list[str] | None:
+    """Return the peers that the configuration gives to the member, None where it cannot be known yet.
+
+    Raises ClusterkitError.
+    """
     path = module.params["config_path"]
     content = read_if_exists(path)
     if content is None:
         if module.check_mode:
-            return []  # a run would have written it before
+            return None  # a run would have written it before
         raise ClusterkitError(f"no configuration at {path}: write it before anything is synchronised")
     return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"])
 

@@ -151,6 +151,20 @@ def test_no_configuration_to_take_the_peers_from(run: Any, tmp_path: Path) -> No
     assert result["msg"] == f"no configuration at {tmp_path}/none.cfg: write it before anything is synchronised"
 
 
+def test_configuration_that_will_be_written_makes_nobody_a_stranger(run: Any, played: Played, tmp_path: Path) -> None:
+    played.files = ["/srv/a"]
+    run(state="recorded")
+    predicted = run(check=True, state="recorded", config_path=str(tmp_path / "none.cfg"))
+    assert (predicted["changed"], predicted["newcomers"], predicted["forgotten"]) == (False, [], [])
+
+
+def test_binary_that_is_named(run: Any, played: Played, tmp_path: Path) -> None:
+    binary = tmp_path / "bin" / "csync2"
+    binary.rename(tmp_path / "csync2-of-another")
+    assert "csync2" in run()["msg"] and played.asked == []
+    assert run(state="recorded", binary=str(tmp_path / "csync2-of-another"))["failed"] is False
+
+
 def test_changes_are_sent_once(run: Any, played: Played) -> None:
     played.files = ["/srv/a"]
     run(state="recorded")
