@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
+
+#: The binary that the package brings, of Debian as of Fedora.
+PACKAGED = "/usr/sbin/csync2"
+#: The first major version whose backups work.
+_BACKUPS_SINCE = 2
 
 Found = Mapping[str, Mapping[str, Any]]
 Members = Sequence[Mapping[str, str]]
@@ -22,8 +28,17 @@ def problems(
     key_authority: str = "",
     leaving: Sequence[str] = (),
     outside: Sequence[str] = (),
+    binary: str = PACKAGED,
+    sysconfdir: str = "",
+    source_version: str = "",
+    backups: bool = False,
+    allowed_versions: Sequence[str] = (),
 ) -> list[str]:
-    """Return, before anything is changed, why these members cannot become a cluster; empty when they can."""
+    """Return, before anything is changed, why these members cannot become a cluster; empty when they can.
+
+    `source_version` is what this run builds on its members, empty where it installs the package. `backups` tells
+    whether a group keeps any.
+    """
     out = []
     for member in members:
         info = found.get(member["host"])
@@ -32,12 +47,47 @@ def problems(
             continue
         out += _problems_of(member["host"], info, members, manage_hosts)
         out += _lost(member["host"], info, members, leaving)
+        out += _program(member["host"], info, binary, sysconfdir, bool(source_version))
     out += _keys(found, bool(key), key_authority)
     out += _keys_outside(found, key, key_authority, outside)
-    versions = {str(info["version"]): host for host, info in found.items() if info.get("installed")}
-    if len(versions) > 1:
-        listed = ", ".join(f"{version} on {host}" for version, host in sorted(versions.items()))
+    versions = {host: str(info["version"]) for host, info in found.items() if info.get("installed")}
+    if source_version:
+        versions.update({host: source_version for host in found if host not in outside})
+    return out + _versions(versions, backups, allowed_versions)
+
+
+def _program(host: str, info: Mapping[str, Any], binary: str, sysconfdir: str, builds: bool) -> list[str]:
+    """Return why the binary that is there, or will be, is not the one that the role configures."""
+    if not info.get("installed"):
+        if builds or binary == PACKAGED:
+            return []
+        return [
+            f"On {host} there is no {binary}, and the package brings {PACKAGED}: leave csync2_prefix out, or give "
+            "csync2_source to build it."
+        ]
+    told = info.get("sysconfdir")
+    if not told or not sysconfdir or told == sysconfdir:
+        return []
+    return [
+        f"On {host} {binary} reads its files from {told}, not from {sysconfdir}: set csync2_sysconfdir to {told}, or "
+        "remove that binary."
+    ]
+
+
+def _versions(versions: Mapping[str, str], backups: bool, allowed: Sequence[str]) -> list[str]:
+    """Return what is wrong with the versions that the hosts will have."""
+    out = []
+    hosts = {version: host for host, version in versions.items()}
+    if len(hosts) > 1:
+        listed = ", ".join(f"{version} on {host}" for version, host in sorted(hosts.items()))
         out.append(f"The members have different versions of csync2 ({listed}): bring them to one version first.")
+    for version, host in sorted(hosts.items()):
+        number = re.match(r"[0-9]+", version)
+        if backups and number and int(number.group()) < _BACKUPS_SINCE and version not in allowed:
+            out.append(
+                f"csync2 {version} on {host} may not keep backups, which are broken before {_BACKUPS_SINCE}.0: leave "
+                f"backup_directory out of csync2_groups, or name {version} in csync2_allowed_versions."
+            )
     return out
 
 

@@ -116,6 +116,35 @@ def test_members_that_fit_together(found: dict[str, Info]) -> None:
             "The members have different versions of csync2 (2.0 on h2, 2.1-0rc1 on h3): bring them to one version "
             "first.",
         ),
+        (
+            lambda found: found["h2"].update(version="2.0"),
+            {"source_version": "2.2", "outside": ["h2"]},
+            "The members have different versions of csync2 (2.0 on h2, 2.2 on h3): bring them to one version first.",
+        ),
+        (
+            lambda found: [one.update(version="1.34") for one in found.values()],
+            {"backups": True},
+            "csync2 1.34 on h3 may not keep backups, which are broken before 2.0: leave backup_directory out of "
+            "csync2_groups, or name 1.34 in csync2_allowed_versions.",
+        ),
+        (
+            lambda found: None,
+            {"backups": True, "source_version": "1.34", "allowed_versions": ["1.33"]},
+            "csync2 1.34 on h3 may not keep backups, which are broken before 2.0: leave backup_directory out of "
+            "csync2_groups, or name 1.34 in csync2_allowed_versions.",
+        ),
+        (
+            lambda found: found["h1"].update(sysconfdir="/etc"),
+            {"sysconfdir": "/etc/csync2", "binary": "/usr/local/sbin/csync2"},
+            "On h1 /usr/local/sbin/csync2 reads its files from /etc, not from /etc/csync2: set csync2_sysconfdir to "
+            "/etc, or remove that binary.",
+        ),
+        (
+            lambda found: found["h1"].update(installed=False, version=""),
+            {"binary": "/usr/local/sbin/csync2"},
+            "On h1 there is no /usr/local/sbin/csync2, and the package brings /usr/sbin/csync2: leave csync2_prefix "
+            "out, or give csync2_source to build it.",
+        ),
     ],
 )
 def test_problems(
@@ -134,6 +163,18 @@ def test_what_settles_a_problem(found: dict[str, Info]) -> None:
     assert problems(found, MEMBERS, key="k" * 64) == []
     found["h1"]["key"] = {"fingerprint": "k1", "error": ""}
     assert problems(found, MEMBERS, key_authority="h2") == []
+
+
+def test_versions_and_programs_that_will_do(found: dict[str, Info]) -> None:
+    for one in found.values():
+        one.update(version="1.34", sysconfdir="/etc")
+    assert problems(found, MEMBERS, sysconfdir="/etc") == []
+    assert problems(found, MEMBERS, backups=True, allowed_versions=["1.34"]) == []
+    # What is built replaces what is there; a member outside that has none will be built when its turn comes
+    found["h1"]["version"] = "2.0"
+    found["h2"].update(installed=False, version="", sysconfdir="")
+    building: dict[str, Any] = {"source_version": "2.1", "binary": "/opt/sbin/csync2", "sysconfdir": "/etc"}
+    assert problems(found, MEMBERS, backups=True, outside=["h2"], **building) == []
 
 
 def test_all_problems_are_told_at_once(found: dict[str, Info]) -> None:
