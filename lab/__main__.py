@@ -107,7 +107,7 @@ def main() -> int:
         elif arguments.command == "remove":
             nodes.Laboratory(arguments.laboratory).down(record)
         elif arguments.command == "source":
-            say(f"{sources.fetch(arguments.program, record).relative_to(ROOT)} is there")
+            say(f"{sources.fetch(arguments.program).relative_to(ROOT)} is there")
         else:
             set_up(record, environments)
             demo.show(arguments.product, record)

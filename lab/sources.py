@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lab import image
-from lab.steps import LAB, ROOT, LabError, Record, locked, run, run_logged, say, write_atomically
+from lab.steps import LAB, LabError, locked, run, run_logged, say, write_atomically
 
 DIRECTORY = LAB / "sources"
 _APT_HELPER = "/usr/lib/apt/apt-helper"
@@ -33,13 +33,12 @@ ARCHIVES = {
 }
 
 
-def fetch(name: str, record: Record) -> pathlib.Path:
+def fetch(name: str) -> pathlib.Path:
     """Return the archive, downloaded where it is missing. Raises LabError."""
     archive = ARCHIVES[name]
     with locked("sources"):
         if not archive.path.exists() or hashlib.sha256(archive.path.read_bytes()).hexdigest() != archive.sha256:
             say(f"downloading the source of {name}")
-            record.add("directory", path=str(DIRECTORY.relative_to(ROOT)))
             uri = _uri(archive)
             run([_APT_HELPER, "download-file", uri, str(archive.path), f"SHA256:{archive.sha256}"], limit=300)
     return archive.path
