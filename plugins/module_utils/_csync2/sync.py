@@ -248,7 +248,7 @@ class Csync2:
 
     def _send(self, without: Collection[Dirty], below: str) -> Exchange:
         noted = self._dirty()
-        before = [one for one in noted if not below or one.file.startswith(f"{below}/")]
+        before = [one for one in noted if not below or f"{one.file}/".startswith(f"{below}/")]
         # One that is forced was decided meanwhile
         known = {(one.peer, one.file) for one in without} - {(one.peer, one.file) for one in before if one.forced}
         result = Exchange(left=[(one, CONFLICT) for one in before if (one.peer, one.file) in known])

@@ -187,11 +187,11 @@ def test_a_large_file_is_sent_alone_in_silence_and_has_time(member: Member, tmp_
 
 def test_only_what_is_below_a_directory_is_sent(member: Member) -> None:
     """A verification sends its own file, and nothing that somebody else is about to send."""
-    member.mark("/var/probe/n1", "/srv/a")
+    member.mark("/var/probe", "/var/probe/n1", "/var/probed", "/srv/a")
     runner = Fake(member.takes())
     result = member.csync2(runner).exchange(paths=["/var/probe"], below="/var/probe")
-    assert [one.file for one in result.sent] == ["/var/probe/n1"]
-    assert runner.asked == ["-cr /var/probe", f"-u -vvv -P {PEER} /var/probe/n1"]
+    assert [one.file for one in result.sent] == ["/var/probe", "/var/probe/n1"]
+    assert runner.asked == ["-cr /var/probe", f"-u -vvv -P {PEER} /var/probe /var/probe/n1"]
 
 
 # --- what recorded outputs mean --------------------------------------------------------------------------------------
