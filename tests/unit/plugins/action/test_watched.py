@@ -119,7 +119,8 @@ def left_on(target: Path) -> list[str]:
 
 
 def test_shows_progress_and_returns_the_result(play: Play, target: Path) -> None:
-    options = {"steps": 5, "pause": 0.3, "password": CANARY}
+    # Long enough that a machine under load polls twice meanwhile
+    options = {"steps": 5, "pause": 1.0, "password": CANARY}
     done = play(watch(args=options), arguments=("--diff", "-vvv"))
     result = done.result
     assert (result["counted"], result["changed"], result["failed"]) == (5, True, False)
