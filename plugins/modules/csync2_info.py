@@ -118,6 +118,11 @@ sysconfdir:
   type: str
   returned: always
   sample: /etc
+paths:
+  description: Where this member's files are.
+  type: dict
+  returned: always
+  sample: {"config": "/etc/csync2.cfg", "key": "/etc/csync2.key", "database": "/var/lib/csync2/n1.db3"}
 version:
   description: The version that the binary tells of itself.
   type: str
@@ -264,6 +269,13 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     found: dict[str, Any] = {
         "changed": False,
         "installed": bool(binary),
+        "paths": {
+            "binary": binary,
+            "config": wanted["config_path"],
+            "key": wanted["key_path"],
+            "certificate": wanted["certificate_path"],
+            "database": path,
+        },
         "missing": missing,
         "sysconfdir": state.sysconfdir(binary) if binary else "",
         "version": csync2.version() if binary else "",

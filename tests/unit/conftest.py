@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any, Callable, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How quick a machine is decides over no test
+settings.register_profile("clusterkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("clusterkit")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COLLECTIONS = CHECKOUT / "build" / "collections"

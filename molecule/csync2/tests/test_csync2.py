@@ -180,6 +180,7 @@ def test_check_mode_shows_what_would_be_sent_and_its_content_when_asked(
         ({"csync2_groups": [{**WEB, "hosts": ["n1", "n3"]}]}, "csync2_groups[0].hosts has 'n3', which is no member"),
         ({"csync2_groups": [{**WEB, "hosts": ["n1"]}]}, "has one host or none (n1): two at least make a cluster"),
         ({"csync2_groups": []}, "csync2_groups is empty"),
+        ({"csync2_name": "n9", "csync2_manage_hosts": True}, "csync2_name is n9 for both n1 and n2"),
         ({"csync2_winner": "n9"}, "csync2_winner is n9, which is no member"),
         ({"csync2_interval_minutes": 7}, "csync2_interval_minutes is 7"),
         ({"csync2_members_group": "nobody"}, "csync2_members_group is nobody"),

@@ -125,6 +125,21 @@ def test_malformed_key_is_refused(scenario: Scenario, nodes: Nodes) -> None:
         nodes["n2"].write(KEY, right)
 
 
+def test_taken_port_is_refused(scenario: Scenario, nodes: Nodes, by_hand: None) -> None:
+    """Another program on csync2's port stops the run before a change, and is named."""
+    nodes["n2"].out("systemctl", "stop", "csync2.socket")
+    listener = "import socket, time; s = socket.create_server(('', 30865)); time.sleep(120)"
+    nodes["n2"].out("systemd-run", "--quiet", "--unit=squatter", "python3", "-c", listener)
+    try:
+        taken = ("python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 30865), 1)")
+        wait_for(lambda: nodes["n2"].run(*taken).returncode == 0, "the other program", limit=10)
+        run = scenario.play()
+        assert "On n2 port 30865 is taken by python3" in run.complaint() and run.changed == set()
+    finally:
+        nodes["n2"].out("systemctl", "stop", "squatter.service")
+    scenario.play().check()
+
+
 def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
     """A run from nothing is killed at three moments; the last, undisturbed one ends in a verified cluster."""
     for node in nodes.values():

@@ -430,6 +430,12 @@ def from_variables(
             raise ClusterkitError(f"csync2_ignore has {name!r}: csync2 knows {', '.join(IGNORABLE)}")
     _check_prefixes(config)
     names = [group.name for group in config.groups]
+    hosts = {host.name.lower() for group in config.groups for host in group.hosts}
+    for name in members:
+        if name.lower() not in hosts:
+            raise ClusterkitError(
+                f"{name} is a member of the cluster and in none of csync2_groups: name it in one, or take it out"
+            )
     if PROBE_GROUP in names:
         raise ClusterkitError(f"csync2_groups has a group named {PROBE_GROUP!r}, which verifications use: rename it")
     for name in names:

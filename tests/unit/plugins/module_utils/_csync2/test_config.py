@@ -506,3 +506,9 @@ def test_slave_for_what() -> None:
     assert not config.slave_for("n2", "/srv/both/file")
     assert not config.slave_for("n1", "/srv/down/file")
     assert not config.slave_for("n2", "/elsewhere")
+
+
+def test_a_member_that_no_group_names_is_refused() -> None:
+    groups = [{"name": "web", "include": ["/srv/web"], "hosts": ["n1", "n2"]}]
+    with pytest.raises(ClusterkitError, match="n3 is a member of the cluster and in none of csync2_groups"):
+        from_variables(groups, members=["n1", "n2", "n3"], key="/k")
