@@ -326,7 +326,7 @@ BASE_NAMES = st.from_regex(r"\A[a-z*?~.]{1,6}\Z")
 @given(
     st.lists(
         st.fixed_dictionaries(
-            {"hosts": st.permutations(MEMBERS).map(lambda hosts: hosts[:2]), "key": PATHS},
+            {"hosts": st.permutations(MEMBERS), "key": PATHS},
             optional={
                 "backup_directory": PATHS,
                 "auto": st.sampled_from(AUTO_METHODS),
