@@ -132,7 +132,8 @@ def present(module: AnsibleModule, build: Build) -> dict[str, Any]:
     differences.add("sysconfdir", source.sysconfdir, sysconfdir or None)
     files: list[str] = []
     if differences.changed and not module.check_mode:
-        with Progress(module.params["status_file"], unit="steps") as progress:
+        # A step is long, and there are few: each is worth writing down
+        with Progress(module.params["status_file"], unit="steps", pause=0) as progress:
             files = build.install(source, progress)
     return {"changed": differences.changed, "diff": differences.diff(source.binary), "files": files}
 
