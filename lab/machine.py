@@ -35,6 +35,7 @@ COMMANDS = {
     "strace": "strace",
     "git": "git",
     "inotifywait": "inotify-tools",
+    "javac": "default-jdk-headless",
 }
 
 
