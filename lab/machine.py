@@ -36,6 +36,10 @@ COMMANDS = {
     "git": "git",
     "inotifywait": "inotify-tools",
     "javac": "default-jdk-headless",
+    "sshfs": "sshfs",
+    "/usr/lib/openssh/sftp-server": "openssh-sftp-server",
+    "setfacl": "acl",
+    "mke2fs": "e2fsprogs",
 }
 
 

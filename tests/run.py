@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
 
-The core tier is the static gates, the unit tests and every molecule scenario but the deep ones; a scenario is deep when
-its name begins with `deep_`. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
+The core tier is the static gates, the unit tests, the faults and every molecule scenario but the deep ones; a scenario
+is deep when its name begins with `deep_`, a test by its marker. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def tool(name: str) -> str:
     return str(pathlib.Path(sys.executable).with_name(name))
 
 
-def pytest_part(name: str, directory: str, *options: str, budget: float) -> Part:
+def pytest_part(name: str, directory: str, *options: str, budget: float, limit: float = 900) -> Part:
     """Return the part that runs the tests of a directory."""
     argv = (sys.executable, "-m", "pytest", directory, f"--junitxml={REPORTS / name}.xml", "--durations=15", *options)
-    return Part(name, argv, budget, limit=900)
+    return Part(name, argv, budget, limit)
 
 
 def scenario_part(name: str) -> Part:
@@ -101,11 +101,15 @@ def scenarios() -> list[str]:
 def all_parts(*, deep: bool) -> list[Part]:
     """Return the parts of a tier in the order they run: what is quick and finds most comes first."""
     if deep:
-        return [scenario_part(name) for name in scenarios() if name.startswith(DEEP)]
+        return [
+            pytest_part("faults-deep", "tests/faults", "-m", "deep", budget=1800, limit=5400),
+            *(scenario_part(name) for name in scenarios() if name.startswith(DEEP)),
+        ]
     return [
         # A file goes to one worker, so that what its tests share is made once
         pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
         pytest_part("units", "tests/unit", budget=120),
+        pytest_part("faults", "tests/faults", "-m", "not deep", budget=240),
         *(scenario_part(name) for name in scenarios() if not name.startswith(DEEP)),
     ]
 
@@ -121,9 +125,9 @@ def chosen_parts(only: Sequence[str], *, deep: bool) -> list[Part]:
                 f"no scenario {', '.join(unknown) or 'named'}: there are {', '.join(scenarios()) or 'none'}"
             )
         return [scenario_part(name) for name in only[1:]]
-    parts = [part for part in all_parts(deep=False) if [part.name] == list(only) and not part.scenario]
+    parts = [part for part in all_parts(deep=deep) if [part.name] == list(only) and not part.scenario]
     if not parts:
-        raise ValueError(f"no part {' '.join(only)}: there are static, units and scenario NAME")
+        raise ValueError(f"no part {' '.join(only)}: there are static, units, faults and scenario NAME")
     return parts
 
 
@@ -328,7 +332,7 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
 def main() -> int:
     """Read the command line, run the parts, sum up; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="static, units, or scenario NAME …")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="static, units, faults, or scenario NAME …")
     parser.add_argument(
         "--deep", action="store_true", help="run the deep scenarios and write docs/results/deep-DATE.md"
     )
