@@ -2,7 +2,8 @@
 """Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
 
 The core tier is the static gates, the unit tests, the faults and every molecule scenario but the deep ones; a scenario
-is deep when its name begins with `deep_`, a test by its marker. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
+is deep when its name begins with `deep_`, a test by its marker. Each part has a time limit, a budget, and its whole
+output in build/reports/PART.log.
 """
 
 from __future__ import annotations
@@ -332,7 +333,9 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
 def main() -> int:
     """Read the command line, run the parts, sum up; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="static, units, faults, or scenario NAME …")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="PART", help="static, units, faults, or scenario NAME …"
+    )
     parser.add_argument(
         "--deep", action="store_true", help="run the deep scenarios and write docs/results/deep-DATE.md"
     )

@@ -108,7 +108,18 @@ options:
         of the entries, V(flags) for C(chattr +i) and C(+a).
     type: list
     elements: str
-    choices: [acls, flags, hard_links, hard_links_out, links, modes, owners, special_files, times, xattrs]
+    choices:
+      - acls
+      - flags
+      - hard_links
+      - hard_links_out
+      - link_attributes
+      - links
+      - modes
+      - owners
+      - special_files
+      - times
+      - xattrs
     default: []
   allow_same_file_system:
     description:

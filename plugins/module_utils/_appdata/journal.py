@@ -192,11 +192,11 @@ class Journal:
         self._do("UPDATE item SET state = ? WHERE path = ? AND kind = 'd'", [(TO_DO, path) for path in paths])
 
     def reopen_links(self) -> None:
-        """Note that the other names of a file that has to be written again are to be linked again."""
+        """Note that the other names of a file that is to be written again are to be linked again."""
         self._do(
-            f"UPDATE item SET state = {WRITTEN} WHERE state = {VERIFIED} AND leader IN "  # noqa: S608  # numbers
-            f"(SELECT path FROM item WHERE state = {WRITTEN} AND leader = path)",
-            [()],
+            "UPDATE item SET state = ? WHERE state > ? AND leader IN "
+            "(SELECT path FROM item WHERE state < ? AND leader = path) AND leader != path",
+            [(TO_DO, TO_DO, VERIFIED)],
         )
 
     def forget(self, paths: Iterable[bytes]) -> None:

@@ -117,6 +117,8 @@ class Migration:
         self._state = os.path.join(request.state_directory, key)
         self._staging = os.path.join(request.target, OWN, "staging")
         self._report = Report()
+        # Before anything else: whoever asks a server that is gone waits for ever
+        targets.require_answer(request.target, runner)
         check_entries(request.entries, request.target)
 
     # --- phases ------------------------------------------------------------------------------------------------------
@@ -265,7 +267,7 @@ class Migration:
 
     def _look_at_target(self, places: Mapping[int, str]) -> targets.Mount:
         request = self._request
-        mount = targets.mount_of(request.target, self._runner)
+        mount = targets.mount_of(request.target)
         if not request.allow_same_file_system:
             for place in places.values():
                 if os.lstat(place).st_dev == mount.device:

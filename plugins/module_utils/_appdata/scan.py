@@ -46,6 +46,8 @@ class Needs:
     not_utf8: bytes = b""
     fractions: bool = False
     kinds: set[str] = field(default_factory=set)
+    #: Where symbolic links lead to, one of each sort: some file systems refuse those that lead out of them.
+    links: dict[str, bytes] = field(default_factory=dict)
     xattrs: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     #: Examples of what was found, by what it is, and how many there are.
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -183,7 +185,9 @@ class Scanner:
         needs.fractions = needs.fractions or bool(status.st_mtime_ns % 1_000_000_000)
         self._note_name(needs, split(path)[1])
         if kind == LINK:
-            if self._misleads(os.fsdecode(os.readlink(name, dir_fd=opened)), path, number):
+            link = os.readlink(name, dir_fd=opened)
+            needs.links["absolute" if link.startswith(b"/") else "upwards" if b".." in link else "near"] = link
+            if self._misleads(os.fsdecode(link), path, number):
                 needs.note("links", path)
         else:
             needs.modes.add(stat.S_IMODE(status.st_mode))

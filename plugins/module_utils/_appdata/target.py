@@ -43,6 +43,7 @@ LOSSES = {
     "flags": "the flags immutable and append-only",
     "hard_links": "that names are hard links of one another",
     "hard_links_out": "that files have further names outside of what is moved",
+    "link_attributes": "owners and times of symbolic links themselves",
     "links": "where symbolic links lead to that would lead elsewhere",
     "modes": "permissions",
     "owners": "owners and groups",
@@ -60,7 +61,7 @@ _OF_THE_FILE_SYSTEM = {"lost+found", ".snapshot", ".trashcan", ".glusterfs"}
 #: File systems whose syncfs() reaches the disk. Over a network or FUSE each file has to be waited for.
 _LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "f2fs", "zfs", "overlay", "jfs", "bcachefs", "ramfs"}
 #: Seconds that a file system may take to answer at all: one whose server is gone answers never.
-_ANSWER_SECONDS = 15.0
+_ANSWER_SECONDS = 10.0
 _PROBES = 5
 #: From this on an answer costs more than what the processor does for a file: then workers wait for it together.
 _SLOW_SECONDS = 0.0003
@@ -110,20 +111,25 @@ def existing(path: str) -> str:
             path = os.path.dirname(path)
 
 
-def mount_of(path: str, runner: Runner) -> Mount:
-    """Return the mount that a path is or will be on. Raises ClusterkitError when it does not answer."""
+def require_answer(path: str, runner: Runner) -> None:
+    """Raise ClusterkitError when the mount that a path is on does not answer, or only with an error."""
     try:
-        # In a process of its own: nothing else could be ended while a dead server is asked
+        # In a process of its own: nothing else can be ended while a server that is gone is asked
         runner.run(["stat", "--file-system", "--", path], limit=_ANSWER_SECONDS, accept=None)
-        here = existing(path)
-        device = os.stat(here).st_dev
-        flags = os.statvfs(here).f_flag
+        os.statvfs(existing(path))
     except ClusterkitError as error:
         raise ClusterkitError(f"{path} does not answer: is its server there? ({error})") from None
     except OSError as error:
         raise ClusterkitError(
             f"{path} is on a mount that is stale or broken: {error.strerror}. Mount it anew"
         ) from None
+
+
+def mount_of(path: str) -> Mount:
+    """Return the mount that a path is or will be on. Raises OSError."""
+    here = existing(path)
+    device = os.stat(here).st_dev
+    flags = os.statvfs(here).f_flag
     point = os.path.realpath(here)
     while not os.path.ismount(point):
         point = os.path.dirname(point)
@@ -214,8 +220,13 @@ def probe(directory_path: str, needs: Needs) -> Abilities:
                     lost.add("acls" if namespace.startswith("system.posix") else "xattrs")
             if needs.counts.get("hard_links") and not _holds(_linked, opened, name):
                 lost.add("hard_links")
-        if "l" in needs.kinds and not _holds(_symlinked, opened):
-            raise ClusterkitError(f"{directory_path} holds no symbolic links, and there are some to be moved")
+        for link in needs.links.values():
+            if not _holds(_symlinked, opened, link):
+                raise ClusterkitError(
+                    f"the target does not give back a symbolic link to {shown(link)!r}, and there are such to be moved"
+                )
+        if needs.links and not _holds(_link_owned, opened):
+            lost.add("link_attributes")
         if not all(_holds(_special, opened, kind) for kind in needs.kinds & set("psct")):
             lost.add("special_files")
     return Abilities(frozenset(lost), native, granularity, _MANY if seconds > _SLOW_SECONDS else _FEW, seconds)
@@ -323,13 +334,25 @@ def _linked(opened: int, name: bytes) -> bool:
         os.unlink(b"probe-link", dir_fd=opened)
 
 
-def _symlinked(opened: int) -> bool:
-    where = b"../somewhere else/\n"
+def _symlinked(opened: int, where: bytes) -> bool:
     os.symlink(where, b"probe-link", dir_fd=opened)
     try:
         return os.readlink(b"probe-link", dir_fd=opened) == where
     finally:
         os.unlink(b"probe-link", dir_fd=opened)
+
+
+def _link_owned(opened: int) -> bool:
+    """Tell whether a link can be given a time of its own; some change what it leads to instead."""
+    with _file(opened, b"probe") as name:
+        before = os.lstat(name, dir_fd=opened).st_mtime_ns
+        os.symlink(name, b"probe-link", dir_fd=opened)
+        try:
+            os.utime(b"probe-link", ns=(10**18, 10**18), dir_fd=opened, follow_symlinks=False)
+            held = os.lstat(b"probe-link", dir_fd=opened).st_mtime_ns == 10**18
+            return held and os.lstat(name, dir_fd=opened).st_mtime_ns == before
+        finally:
+            os.unlink(b"probe-link", dir_fd=opened)
 
 
 def _special(opened: int, kind: str) -> bool:

@@ -99,6 +99,7 @@ class Transfer:
         removed = guarded(lambda: self._remove_what_is_gone(generation))
         verified = 0
         for _attempt in range(_ATTEMPTS):
+            self._journal.reopen_links()
             files, size = self._journal.count("generation = ? AND state < ?", (generation, VERIFIED))
             if not files:
                 break
@@ -112,7 +113,6 @@ class Transfer:
             verified += self._each(self._verify, written, (generation, WRITTEN), "verifying")
             if not self._journal.count(written, (generation, WRITTEN))[0]:
                 break
-            self._journal.reopen_links()
         else:
             page = next(self._journal.pages(written, (generation, WRITTEN)))
             raise ClusterkitError(
@@ -357,6 +357,8 @@ class Transfer:
     ) -> None:
         """Give what stands at the target the item's attributes; its time comes last, as the sign that it is whole."""
         name, lost = _name(item), self.abilities.lost
+        if item.kind == LINK and "link_attributes" in lost:
+            return  # it would be given to what the link leads to
         owned = (present.st_uid, present.st_gid) == (item.uid, item.gid) or "owners" in lost
         if not owned:
             os.chown(name, item.uid, item.gid, dir_fd=target, follow_symlinks=False)
@@ -394,6 +396,8 @@ class Transfer:
         lost, time = self.abilities.lost, self.abilities.time
         if present is None or kind_of(present.st_mode) != item.kind:
             return present is None and item.kind in SPECIAL and "special_files" in lost
+        if item.kind == LINK and "link_attributes" in lost:
+            return True
         return (
             (item.kind != FILE or present.st_size == item.size)
             and (item.entry < 0 or time(present.st_mtime_ns) == time(item.mtime))
