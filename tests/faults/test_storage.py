@@ -52,10 +52,10 @@ def start(ground: Ground, phases: str) -> subprocess.Popen[str]:
     return subprocess.Popen(ground.argv(phases), stdout=pipe, stderr=pipe, text=True, env=environment())
 
 
-def wait_until_written(ground: Ground, size: int) -> None:
-    """Wait until so many bytes have come to the target."""
+def wait_until_written(ground: Ground, size: int, name: str = "large") -> None:
+    """Wait until so many bytes of a file have come to the target."""
     end = time.monotonic() + LIMIT
-    while sum(path.lstat().st_size for path in ground.target.rglob("large")) < size:
+    while sum(path.lstat().st_size for path in ground.target.rglob(name)) < size:
         assert time.monotonic() < end, "nothing comes to the target"
         time.sleep(0.005)
 
@@ -147,6 +147,19 @@ def test_what_a_network_file_system_does_not_hold_is_refused(network: tuple[Grou
     assert command("rsync", *options, f"{ground.reference}/", f"{ground.target}/") == ""
 
 
+def test_many_workers_at_once(network: tuple[Ground, Remote]) -> None:
+    """Workers meet in the same directories, and each brings what is its own."""
+    ground, _remote = network
+    for number in range(300):
+        file = ground.install / f"logs/{number % 7}/{number % 5}/{number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(number))
+    ground.make_reference()
+    ground.write_request(workers=24)
+    ground.report("precopy,migrate")
+    assert command("diff", "-r", "--exclude=.clusterkit-appdata", ground.reference, ground.target) == ""
+
+
 def test_target_that_vanishes_meanwhile(network: tuple[Ground, Remote]) -> None:
     """The server is gone in the middle of a file: the old location is in use, and later the run goes on."""
     ground, storage = network
@@ -214,6 +227,23 @@ def test_files_that_change_while_they_are_copied(ground: Ground) -> None:
         time.sleep(0.2)
     ground.make_reference()
     ground.report("migrate")
+    ground.assert_moved()
+
+
+def test_a_file_that_is_changed_behind_the_back_of_a_migration(ground: Ground) -> None:
+    """Somebody writes for a moment, after the file was looked at and before the switch: it is copied once more."""
+    # As the run waits for the disk, for a second, all files have been looked at and copied
+    strace = ["strace", "-o", "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:delay_enter=1000000:when=1"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*strace, *ground.argv("migrate")], stdout=pipe, stderr=pipe, env=environment())
+    wait_until_written(ground, 7, "set")
+    time.sleep(0.3)
+    (ground.install / "var/plugins/one").write_text("written by hand", encoding="utf-8")
+    (ground.install / "var/plugins/set").unlink()
+    (ground.install / "logs/new").mkdir()
+    ground.make_reference()
+    _said, complaint = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, complaint
     ground.assert_moved()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Sequence
 
@@ -19,10 +20,11 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 
 #: Of an item: still to do; written, but not read back; read back and found the same.
 TO_DO, WRITTEN, VERIFIED = 0, 1, 2
-#: Rows that are worked on between two commits.
+#: Rows that are read at once.
 PAGE = 2000
 _CACHE_KIB = 16384
 _BUSY_SECONDS = 5.0
+_COMMIT_SECONDS = 5.0
 
 #: What makes an item another one than it was when it was copied: see `Item`.
 _STAMP = ("kind", "mode", "uid", "gid", "size", "mtime", "ctime", "ino")
@@ -81,6 +83,7 @@ class Journal:
     def __init__(self, path: str) -> None:
         """Open the journal, or make it. Raises ClusterkitError."""
         self._path = path
+        self._committed = time.monotonic()
         try:
             self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS)
             self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -116,10 +119,19 @@ class Journal:
 
     def commit(self) -> None:
         """Have everything on disk. Raises ClusterkitError, for a full disk for instance."""
+        self._committed = time.monotonic()
         try:
             self._database.commit()
         except sqlite3.Error as error:
             raise self._failure(error) from None
+
+    def commit_now_and_then(self) -> None:
+        """Have what is noted on disk from time to time: each time costs the file system a wait for all that it holds.
+
+        What is lost in between is looked at again, and not copied again.
+        """
+        if time.monotonic() - self._committed > _COMMIT_SECONDS:
+            self.commit()
 
     # --- looking at the source ---------------------------------------------------------------------------------------
 
@@ -129,11 +141,10 @@ class Journal:
 
     def next_directory(self, generation: int, after: bytes | None) -> tuple[bytes, int] | None:
         """Return the first directory behind a path, with its entry. What is in a directory comes behind it."""
-        row = self._one(
-            "SELECT path, entry FROM item WHERE kind = 'd' AND entry >= 0 AND generation = ? "
-            "AND (path > ? OR ? IS NULL) ORDER BY path LIMIT 1",
-            (generation, after or b"", after),
-        )
+        # Spelled so that the key is used: the root's own path is empty, and nothing else lies before the first path
+        beyond = ">=" if after is None else ">"
+        sql = "SELECT path, entry FROM item WHERE kind = 'd' AND entry >= 0 AND generation = ? "
+        row = self._one(f"{sql} AND path {beyond} ? ORDER BY path LIMIT 1", (generation, after or b""))
         return (bytes(row[0]), int(row[1])) if row else None
 
     def pair_links(self, generation: int, together: bool) -> None:

@@ -46,12 +46,9 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tra
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import (
     Entry,
     directory,
-    open_to_read,
     remove,
-    same_content,
     shown,
     split,
-    status,
     sync_directory,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
@@ -327,9 +324,7 @@ class Migration:
         """Go back from a switch of several links that was interrupted, unless what was switched has been used."""
         target = self._request.target
         if os.path.isdir(os.path.join(target, OWN)):
-            known = Abilities(frozenset(journal.get("lost", ())), granularity=int(journal.get("granularity", 1)))
-            transfer = Transfer(journal, self._request.entries, {}, target, known, False, Progress(None))
-            used = transfer.differing(target)
+            used = self._known_transfer(journal, {}, Progress(None)).differing(target)
             if used:
                 raise ClusterkitError(
                     f"a run was interrupted while it switched, and the program has been started since: "
@@ -538,42 +533,16 @@ class Migration:
                 f"{shown(page[0].path)} was changed at the old location after the migration: something still uses it. "
                 "Bring what is new to the new location by hand, or roll back"
             )
-        files, progress.total = journal.count(f"{among} AND kind = 'f'")
-        done = 0
-        for page in journal.pages(f"{among} AND kind = 'f'"):
-            for item in page:
-                done += item.size
-                if not self._is_unchanged_and_same(places, item.path, item.entry, item.size, item.mtime):
-                    self._report.changed_since += 1
-                progress.update(done, f"verifying once more ({files:,} files)")
+        self._report.changed_since = self._known_transfer(journal, places, progress).compare_in_use(
+            self._request.target, f"{among} AND kind = 'f'"
+        )
 
-    def _is_unchanged_and_same(self, places: Mapping[int, str], path: bytes, entry: int, size: int, mtime: int) -> bool:
-        """Tell whether a file is in use as it was brought; False when use has changed or removed it."""
-        parent, name = split(path)
-        inside = self._request.entries[entry].at(path)
-        place = places[entry]
-        try:
-            with directory(self._request.target, parent) as new:
-                found = status(new, name)
-                if found is None or found.st_size != size or found.st_mtime_ns // 10**9 != mtime // 10**9:
-                    return False
-                old = directory(place, split(inside)[0]) if inside else directory(os.path.dirname(place), b"")
-                with old as opened:
-                    one = open_to_read(opened, split(inside)[1] if inside else os.fsencode(os.path.basename(place)))
-                    other = open_to_read(new, name)
-                    try:
-                        same = same_content(one, other, size)
-                    finally:
-                        os.close(one)
-                        os.close(other)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        if not same:
-            raise ClusterkitError(
-                f"{shown(path)} is not what was brought to {self._request.target}, though its time says so: the "
-                "storage has damaged it. The originals stay"
-            )
-        return True
+    def _known_transfer(self, journal: Journal, places: Mapping[int, str], progress: Progress) -> Transfer:
+        """Return a transfer with what an earlier run found out about the target."""
+        mount, target = targets.mount_of(self._request.target), self._request.target
+        workers = self._request.workers or (targets.FEW if mount.is_local else targets.MANY)
+        known = Abilities(frozenset(journal.get("lost", ())), frozenset(), int(journal.get("granularity", 1)), workers)
+        return Transfer(journal, self._request.entries, places, target, known, mount.is_local, progress)
 
     def _require_originals(self, journal: Journal) -> None:
         phase = journal.get("phase")

@@ -65,7 +65,7 @@ _ANSWER_SECONDS = 10.0
 _PROBES = 5
 #: From this on an answer costs more than what the processor does for a file: then workers wait for it together.
 _SLOW_SECONDS = 0.0003
-_MANY, _FEW = 24, 1
+MANY, FEW = 24, 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Abilities:
     lost: frozenset[str] = frozenset()
     native: frozenset[str] = frozenset()
     granularity: int = 1
-    workers: int = _FEW
+    workers: int = FEW
     seconds: float = 0.0
 
     def time(self, nanoseconds: int) -> int:
@@ -229,7 +229,7 @@ def probe(directory_path: str, needs: Needs) -> Abilities:
             lost.add("link_attributes")
         if not all(_holds(_special, opened, kind) for kind in needs.kinds & set("psct")):
             lost.add("special_files")
-    return Abilities(frozenset(lost), native, granularity, _MANY if seconds > _SLOW_SECONDS else _FEW, seconds)
+    return Abilities(frozenset(lost), native, granularity, MANY if seconds > _SLOW_SECONDS else FEW, seconds)
 
 
 @contextlib.contextmanager

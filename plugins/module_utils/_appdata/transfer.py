@@ -135,6 +135,37 @@ class Transfer:
         self._each(look, "state = ?", (VERIFIED,), "comparing")
         return sorted(found)
 
+    def compare_in_use(self, root: str, condition: str) -> int:
+        """Compare the files that fulfil a condition with what is in use of them; return how many use has changed.
+
+        Raises ClusterkitError for one that differs though nothing has changed it.
+        """
+        changed: list[int] = []
+
+        def look(items: list[Item]) -> Outcome:
+            still = [(item.path, VERIFIED) for item in items]
+            with contextlib.ExitStack() as stack:
+                source = stack.enter_context(self._source(items[0]))
+                try:
+                    target = stack.enter_context(directory(root, split(items[0].path)[0]))
+                except _GONE:
+                    changed.append(len(items))
+                    return still
+                for item in items:
+                    present = status(target, _name(item))
+                    if present is None or not self._is_whole(item, present):
+                        changed.append(1)
+                    elif not _same_file(source, self._source_name(item), target, _name(item), item.size):
+                        raise ClusterkitError(
+                            f"{shown(item.path)} is not what was brought to {root}, though its time says so: the "
+                            "storage has damaged it. The originals stay"
+                        )
+            return still
+
+        self._progress.total = self._journal.count(condition)[1]
+        self._each(look, condition, (), "verifying once more")
+        return sum(changed)
+
     def reopen_differing(self) -> None:
         """Note that items have to be done again that somebody changed in the staging directory, or took away."""
         self._each(lambda items: self._differing(self._staging, items), "state = ?", (VERIFIED,), "comparing")
@@ -179,7 +210,8 @@ class Transfer:
                     done += sum(state != TO_DO for _path, state in outcome)
                     self._bytes += sum(sizes.get(path, 0) for path, _state in outcome)
                     self._progress.update(self._bytes, f"{note} ({done:,} files)")
-                self._journal.commit()
+                self._journal.commit_now_and_then()
+        self._journal.commit()
         return done
 
     def _spread(
@@ -212,8 +244,8 @@ class Transfer:
                     remove(opened, name)
             self._journal.reopen({split(item.path)[0] for item in page})
             self._journal.forget(item.path for item in page)
-            self._journal.commit()
             number += len(page)
+        self._journal.commit()
         return number
 
     def _write(self, items: list[Item]) -> Outcome:

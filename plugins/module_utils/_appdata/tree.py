@@ -105,8 +105,11 @@ def directory(root: str, path: bytes, make: bool = False) -> Iterator[int]:
             except OSError as error:
                 if not make or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     raise
-                remove(descriptor, name)  # of another kind than it was in an earlier run
-                with contextlib.suppress(FileExistsError):  # another worker was faster
+                if error.errno != errno.ENOENT:
+                    # In an earlier run it was no directory; by now another worker may have made it one
+                    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                        os.unlink(name, dir_fd=descriptor)
+                with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o700, dir_fd=descriptor)
                 below = os.open(name, _PATH_ONLY, dir_fd=descriptor)
             os.close(descriptor)
