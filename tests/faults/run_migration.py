@@ -20,13 +20,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.mig
     Migration,
     Request,
 )
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.switch import (  # as above
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.switch import (
     LinkSwitch,
     PropertySwitch,
 )
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import Entry  # as above
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner  # as above
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import (  # as above
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import Entry
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import (
     ClusterkitError,
 )
 

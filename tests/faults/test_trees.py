@@ -50,7 +50,7 @@ class Thing:
         path = os.path.join(os.fsencode(root / entry), *names)  # noqa: PTH118  # names of bytes
         # A file, a dangling link or a link to itself may stand where a directory would be needed
         with contextlib.suppress(OSError):
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120  # as above
+            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120  # names are bytes here
             self._make(path, made)
             made.append(path)
             if self.attribute and self.kind in ("file", "directory", "sparse"):
@@ -59,24 +59,24 @@ class Thing:
     def _make(self, path: bytes, made: list[bytes]) -> None:
         follow = self.kind not in ("near", "outside", "absolute")
         if self.kind == "directory":
-            os.mkdir(path)  # noqa: PTH102  # as above
+            os.mkdir(path)  # noqa: PTH102  # names are bytes here
         elif not follow:
             lead = {"near": b"a", "outside": b"../../../../../etc/hostname", "absolute": b"/etc/hostname"}[self.kind]
-            os.symlink(lead, path)  # noqa: PTH211  # as above
+            os.symlink(lead, path)  # noqa: PTH211  # names are bytes here
         elif self.kind == "twin" and (
             files := [one for one in made if stat.S_ISREG(os.lstat(one).st_mode)]
-        ):  # as above
-            os.link(files[self.size % len(files)], path)  # as above
+        ):  # names are bytes here
+            os.link(files[self.size % len(files)], path)  # names are bytes here
             return
         elif self.kind == "pipe":
             os.mkfifo(path)
         else:
-            with open(path, "xb") as file:  # noqa: PTH123  # as above
+            with open(path, "xb") as file:  # noqa: PTH123  # names are bytes here
                 file.write(os.urandom(self.size) if self.kind != "sparse" else b"")
                 file.truncate(self.size * (100 if self.kind == "sparse" else 1))
         os.chown(path, self.owner, self.owner, follow_symlinks=False)
         if follow:
-            os.chmod(path, self.mode)  # noqa: PTH101  # as above
+            os.chmod(path, self.mode)  # noqa: PTH101  # names are bytes here
         os.utime(path, ns=(0, self.seconds * 1_000_000_007), follow_symlinks=False)
 
 
@@ -159,7 +159,7 @@ def test_whatever_there_is_arrives(disks: pathlib.Path, first: list[Thing], late
     for thing in later:
         thing.make(ground.install, made)
     for thing, path in zip((*first, *later), made, strict=False):
-        if thing.immutable and stat.S_ISREG(os.lstat(path).st_mode):  # as above
+        if thing.immutable and stat.S_ISREG(os.lstat(path).st_mode):  # names are bytes here
             subprocess.run([b"chattr", b"+i", b"--", path], capture_output=True, timeout=LIMIT, check=False)
     ground.report("migrate")
     assert ground.in_use() == ground.target

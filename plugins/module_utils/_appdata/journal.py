@@ -187,7 +187,7 @@ class Journal:
 
     def space(self, condition: str, values: Sequence[Any] = ()) -> int:
         """Return the bytes that items take on the disk of their source."""
-        row = self._one(f"SELECT COALESCE(SUM(space), 0) FROM item WHERE {condition}", values)  # noqa: S608  # as above
+        row = self._one(f"SELECT COALESCE(SUM(space), 0) FROM item WHERE {condition}", values)  # noqa: S608  # conditions are this package's own
         return int(row[0])
 
     def touch(self, path: bytes, ctime: int) -> None:
