@@ -139,6 +139,7 @@ def test_what_a_network_file_system_does_not_hold_is_refused(network: tuple[Grou
         "-rptgoDc",
         "--links",
         "--omit-link-times",
+        "--omit-dir-times",
         "--modify-window=1",
         "--dry-run",
         "--itemize-changes",
