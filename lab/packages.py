@@ -20,6 +20,11 @@ COMMANDS = {
     "strace": "strace",
     "git": "git",
     "inotifywait": "inotify-tools",
+    "javac": "default-jdk-headless",
+    "sshfs": "sshfs",
+    "/usr/lib/openssh/sftp-server": "openssh-sftp-server",
+    "setfacl": "acl",
+    "mke2fs": "e2fsprogs",
 }
 ENGINE = "docker.io"
 _INSTALL = ("apt-get", "install", "--no-install-recommends", "-y")

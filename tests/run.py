@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
 
-The core tier is the static gates, the unit tests and every molecule scenario but the deep ones; a scenario is deep when
-its name begins with `deep_`. The deep tier is those, and once more, with the oldest ansible-core that the collection
-declares, what needs no nodes. Each part has a time limit, a budget, and its whole output in build/reports/PART.log.
+The core tier is the static gates, the unit tests, the faults and every molecule scenario but the deep ones; a scenario
+is deep when its name begins with `deep_`, a test by its marker. The deep tier is those, and once more, with the oldest
+ansible-core that the collection declares, what needs no nodes. Each part has a time limit, a budget, and its whole
+output in build/reports/PART.log.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ def tool(name: str) -> str:
     return str(pathlib.Path(sys.executable).with_name(name))
 
 
-def pytest_part(name: str, directory: str, *options: str, budget: float) -> Part:
+def pytest_part(name: str, directory: str, *options: str, budget: float, limit: float = 900) -> Part:
     """Return the part that runs the tests of a directory."""
     argv = (sys.executable, "-m", "pytest", directory, f"--junitxml={REPORTS / name}.xml", "--durations=15", *options)
-    return Part(name, argv, budget, limit=900)
+    return Part(name, argv, budget, limit)
 
 
 def core_part(directory: pathlib.Path) -> Part:
@@ -112,11 +113,16 @@ def scenarios() -> list[str]:
 def all_parts(*, deep: bool) -> list[Part]:
     """Return the parts of a tier in the order they run: what is quick and finds most comes first."""
     if deep:
-        return [core_part(OLDEST_CORE), *(scenario_part(name) for name in scenarios() if name.startswith(DEEP))]
+        return [
+            core_part(OLDEST_CORE),
+            pytest_part("faults-deep", "tests/faults", "-m", "deep", budget=1800, limit=5400),
+            *(scenario_part(name) for name in scenarios() if name.startswith(DEEP)),
+        ]
     return [
         # A file goes to one worker, so that what its tests share is made once
         pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
         pytest_part("units", "tests/unit", budget=120),
+        pytest_part("faults", "tests/faults", "-m", "not deep", budget=240),
         *(scenario_part(name) for name in scenarios() if not name.startswith(DEEP)),
     ]
 
@@ -351,7 +357,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tiers = parser.add_mutually_exclusive_group()
     tiers.add_argument(
-        "--only", nargs="+", default=[], metavar="PART", help="static, units, core-…, or scenario NAME …"
+        "--only", nargs="+", default=[], metavar="PART", help="static, units, faults, core-…, or scenario NAME …"
     )
     tiers.add_argument("--deep", action="store_true", help="run the deep tier and write docs/results/deep-DATE.md")
     arguments = parser.parse_args()
