@@ -180,9 +180,9 @@ def probe(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     name = module.params["name"].lower()
     directory = pathlib.Path(PROBE_DIRECTORY)
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    members = {name, *(peers_of(module) or [])}
     for path in directory.iterdir():
-        # Of a member that left
-        if path.name not in [name, *peers_of(module)]:
+        if path.name not in members:  # of one that left
             remove(str(path))
     content = str(time.time_ns())
     write_atomically(str(directory / name), content.encode(), mode=0o644, durable=False)

@@ -105,7 +105,9 @@ def declared_core() -> str:
 def test_parts_are_chosen_by_name() -> None:
     """Parts of both tiers can be run alone; a name that is none is answered with those that are."""
     assert [part.name for part in run.chosen_parts(["units", "core-2.16"], deep=False)] == ["units", "core-2.16"]
-    with pytest.raises(ValueError, match=r"no part unit: there are static, units, core-2\.16 and scenario NAME"):
+    with pytest.raises(
+        ValueError, match=r"no part unit: there are static, units, faults, core-2\.16, faults-deep and scenario NAME"
+    ):
         run.chosen_parts(["unit"], deep=False)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry points of a scenario's role, which vars/role.yml names with the `hosts` that it runs on."""
+"""The entry points of a scenario's role, which vars/role.yml names with the `group` that it runs on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def test_entry_points_can_be_called_by_themselves(scenario: Scenario, points: li
     """Each entry point works through `tasks_from`, and changes nothing in a cluster that is as it should be."""
     path = scenario.directory / "vars" / "role.yml"
     if not path.exists():
-        pytest.fail("the scenario has no vars/role.yml that names its role and hosts")
+        pytest.fail("the scenario has no vars/role.yml that names its role and group")
     about = yaml.safe_load(path.read_text(encoding="utf-8"))
-    variables = {"entry_role": about["role"], "entry_hosts": about["hosts"], "entry_points": points}
+    variables = {"entry_role": about["role"], "entry_hosts": about["group"], "entry_points": points}
     run = scenario.play(ROOT / "molecule" / "shared" / "entry_points.yml", variables=variables).check()
     assert run.changed == set()
     role = str(about["role"]).rpartition(".")[2]
