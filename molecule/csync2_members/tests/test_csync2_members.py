@@ -69,6 +69,26 @@ def test_third_member_joins_and_leaves(scenario: Scenario, servers: Nodes) -> No
     assert scenario.play().check().changed == set()
 
 
+def test_a_dead_member_is_taken_out_by_the_others(scenario: Scenario, servers: Nodes) -> None:
+    """A member that is gone for good is removed without being asked; should it come back, it is taken out itself."""
+    joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
+    scenario.play("converge.yml", *joined).check()
+    servers["n3"].engine("kill")
+    try:
+        assert "n3" in {host for host, _task in scenario.play("converge.yml", *joined).failed}
+        dead = ("-e", "node=n3", "-e", "node_is_dead=true", *joined)
+        scenario.play("clusterkit.middleware.remove_node", *dead).check()
+        for name in ("n1", "n2"):
+            assert "n3" not in str(servers[name].read("/etc/csync2.cfg"))
+        assert scenario.play().check().changed == set()
+    finally:
+        servers["n3"].engine("start")
+    up = ("systemctl", "is-active", "multi-user.target")
+    wait_for(lambda: servers["n3"].run(*up).stdout.strip() == "active", "n3 to be up", limit=60)
+    scenario.play("clusterkit.middleware.remove_node", "-e", "node=n3", *joined).check()
+    assert servers["n3"].read("/etc/csync2.cfg") is None
+
+
 def test_check_mode_on_a_half_made_member(scenario: Scenario, servers: Nodes) -> None:
     """Where only the package is there, as after a run that was killed early, check mode still does not fail."""
     servers["n3"].out("sh", "-c", "DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends csync2")
@@ -181,6 +201,12 @@ def test_rotated_certificates_are_known_to_the_others_in_the_same_run(scenario: 
     assert all(rotated[name] != before[name] for name in nodes)
     scenario.play("converge.yml", "--limit", "n2", variables={"csync2_rotate_certificates": True}).check()
     assert nodes["n2"].out(*shown) != rotated["n2"] and nodes["n1"].out(*shown) == rotated["n1"]
+    # One that ends soon is renewed by itself, once
+    soon = {"csync2_certificate_days": 601, "csync2_certificate_renew_days": 600}
+    rotated = {name: node.out(*shown) for name, node in nodes.items()}
+    scenario.play(variables=soon).check()
+    assert all(node.out(*shown) != rotated[name] for name, node in nodes.items())
+    assert scenario.play(variables=soon).check().changed == set()
     nodes["n1"].write("/srv/web/after-rotation-1", "x")
     wait_for(lambda: nodes["n2"].read("/srv/web/after-rotation-1"), "the change from n1", limit=10)
     nodes["n2"].write("/srv/web/after-rotation-2", "x")
