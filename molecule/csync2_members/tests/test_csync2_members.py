@@ -231,6 +231,8 @@ def test_values_from_the_command_line_and_single_tags(scenario: Scenario) -> Non
     """Values that come as text mean the same, and each tag runs by itself."""
     as_text = ("-e", "csync2_interval_minutes=1 csync2_on_change=true csync2_run_limit_seconds=300 csync2_winner=n1")
     assert scenario.play("converge.yml", *as_text).check().changed == set()
+    off = scenario.play("converge.yml", "--check", "-e", "csync2_on_change=false").check()
+    assert {task for _host, task in off.changed} == {"clusterkit.middleware.csync2 : Synchronise from now on"}
     for tag in ("csync2", "csync2_preflight", "csync2_verify"):
         assert scenario.play("converge.yml", "--tags", tag).check().changed == set(), tag
 
