@@ -49,11 +49,10 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tre
     remove,
     shown,
     split,
-    sync_directory,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists, sync_directory
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.locks import exclusive
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.progress import BYTES, Progress
 

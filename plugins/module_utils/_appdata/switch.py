@@ -11,11 +11,11 @@ from typing import Protocol, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import (
     Entry,
     exchange,
-    sync_directory,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
     read_if_exists,
+    sync_directory,
     write_atomically,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._java.properties import PropertiesFile

@@ -27,13 +27,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tre
     directory,
     set_xattrs,
     shown,
-    sync_directory,
     xattrs,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
     read_if_exists,
+    sync_directory,
     write_atomically,
 )
 

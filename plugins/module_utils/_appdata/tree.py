@@ -177,18 +177,6 @@ def sync_file_system(path: str) -> None:
         os.close(descriptor)
 
 
-def sync_directory(path: str) -> None:
-    """Wait until the names in a directory have reached the disk, as far as its file system can tell. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some FUSE file systems have no such thing
-            raise
-    finally:
-        os.close(descriptor)
-
-
 # --- content ---------------------------------------------------------------------------------------------------------
 
 

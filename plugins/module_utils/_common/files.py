@@ -109,7 +109,7 @@ def write_atomically(
                     raise
                 _write_in_place(target, content, wanted)
         if durable:
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
     except OSError as error:
         hint = " (it is a mount point of its own, as /etc/hosts in a container)" if error.errno == errno.EBUSY else ""
         raise _failed("write", path, error, hint) from None
@@ -142,7 +142,7 @@ def remove(path: str) -> bool:
             Path(path).unlink()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        _sync_directory(Path(path).parent)
+        sync_directory(Path(path).parent)
     except OSError as error:
         raise _failed("remove", path, error) from None
     return True
@@ -295,12 +295,13 @@ def _write_in_place(target: Path, content: bytes, wanted: _Attributes) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: str | Path) -> None:
+    """Wait until the names in a directory have reached the disk, as far as its file system can tell. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network and FUSE file systems cannot; the rename itself has been done
+        # Some network and FUSE file systems have no such thing
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
