@@ -121,7 +121,7 @@ def left_on(target: Path) -> list[str]:
 def test_shows_progress_and_returns_the_result(play: Play, target: Path) -> None:
     # Long enough that a machine under load polls twice meanwhile
     options = {"steps": 5, "pause": 1.0, "password": CANARY}
-    done = play(watch(args=options), arguments=("--diff", "-vvv"))
+    done = play(watch(args=options, limit=30), arguments=("--diff", "-vvv"))
     result = done.result
     assert (result["counted"], result["changed"], result["failed"]) == (5, True, False)
     assert result["diff"] == {"before": "a\n", "after": "b\n"}
