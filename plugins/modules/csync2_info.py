@@ -176,6 +176,11 @@ probes:
   type: dict
   returned: always
   sample: {"n2": "1795248000123456789"}
+recorded:
+  description: Whether csync2 has noted all files that were here when this became a member.
+  type: bool
+  returned: always
+  sample: true
 newcomers:
   description: Peers with which this member has never been compared.
   type: list
@@ -288,6 +293,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "dirty": unsent(config, wanted["name"], database),
         "conflicts": [{"peer": one.peer, "file": one.file} for one in sorted(Conflicts(path).present(), key=str)],
         "probes": probes(),
+        "recorded": csync2.recorded(),
         "newcomers": csync2.newcomers(peers),
         "strangers": csync2.strangers(peers),
         "pins": database.pins if database else {},

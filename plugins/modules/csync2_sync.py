@@ -35,14 +35,22 @@ options:
   state:
     description:
       - V(recorded) notes the files that are there, where csync2 never did. It has to be done on all members before the
-        first exchange, or a conflict is not seen and a file is overwritten. Where csync2 knows the files already, they
-        are compared with peers that came later, so that these get what they lack, and former peers are forgotten.
+        first comparison and exchange, or a conflict is not seen and a file is overwritten.
+      - V(compared) compares the files with peers with which that was never done, so that both get what they lack, and
+        forgets former peers. It has to be done on a new member first, then on those that have been compared before.
       - V(synchronised) sends what has changed.
       - V(probed) writes a file into a directory that is there for nothing else, and sends that file alone. Whether it
         has arrived is asked of the peers with M(clusterkit.middleware.csync2_info). It counts as no change.
     type: str
-    choices: [recorded, synchronised, probed]
+    choices: [recorded, compared, synchronised, probed]
     default: synchronised
+  anew:
+    description:
+      - Names of members that have never noted their files, or lost what they had noted, as after a reinstallation.
+      - With O(state=recorded), that this member has been compared with them before is forgotten.
+    type: list
+    elements: str
+    default: []
   winner:
     description: Whether this member's version of a file that was changed on both sides replaces the peers'.
     type: bool
@@ -79,17 +87,23 @@ recorded:
   type: bool
   returned: when O(state=recorded)
   sample: false
-newcomers:
-  description: Peers that came later, with which the files were compared so that they get what they lack.
+met:
+  description: Peers with which the files had been compared before. There is none yet on a new member.
   type: list
   elements: str
   returned: when O(state=recorded)
+  sample: []
+newcomers:
+  description: Peers with which the files were compared for the first time.
+  type: list
+  elements: str
+  returned: when O(state=compared)
   sample: [idp3.example.org]
 forgotten:
   description: Former peers for which the database held something, which was deleted.
   type: list
   elements: str
-  returned: when O(state=recorded)
+  returned: when O(state=compared)
   sample: []
 probe:
   description: What was written into the file that was sent.
@@ -114,7 +128,7 @@ left:
 
 import pathlib
 import time
-from typing import Any
+from typing import Any, Collection
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -132,20 +146,29 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.sync
 
 
 def record(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
-    """Note the present files, once; compare them with later peers; forget former ones. Raises ClusterkitError."""
+    """Note the present files, once. Raises ClusterkitError."""
+    new = not csync2.recorded()
+    anew = (peers_of(module, module.params["anew"]) or []) if module.params["anew"] and not new else []
+    met = [peer for peer in csync2.met() if peer not in anew]
+    if not module.check_mode:
+        csync2.record_if_new()
+        csync2.forget_meeting(anew)
+    differences = DifferenceTracker()
+    differences.add("files", "recorded", "not recorded" if new else "recorded")
+    return {"changed": new, "diff": differences.diff(), "recorded": new, "met": met}
+
+
+def compare(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
+    """Compare the files with peers that are new to this member; forget former ones. Raises ClusterkitError."""
     peers = peers_of(module)
-    database = csync2.database()
-    new = not (database and database.files)
     newcomers, strangers = (csync2.newcomers(peers), csync2.strangers(peers)) if peers is not None else ([], [])
     if peers is not None and not module.check_mode:
-        new = csync2.record_if_new()
         for peer in newcomers:
             csync2.introduce(peer)
         if strangers:
             csync2.forget_strangers(strangers)
         csync2.note_peers(peers)
     differences = DifferenceTracker()
-    differences.add("files", "recorded", "not recorded" if new else "recorded")
     for peer in newcomers:
         differences.add(f"peer {peer}", "compared", "never compared")
     for peer in strangers:
@@ -155,12 +178,11 @@ def record(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
         "diff": differences.diff(),
         "newcomers": newcomers,
         "forgotten": strangers,
-        "recorded": new,
     }
 
 
-def peers_of(module: AnsibleModule) -> list[str] | None:
-    """Return the peers that the configuration gives to the member, None where it cannot be known yet.
+def peers_of(module: AnsibleModule, names: Collection[str] | None = None) -> list[str] | None:
+    """Return the peers that the configuration gives to the member, all or those of some names; None where unknown yet.
 
     Raises ClusterkitError.
     """
@@ -170,7 +192,7 @@ def peers_of(module: AnsibleModule) -> list[str] | None:
         if module.check_mode:
             return None  # a run would have written it before
         raise ClusterkitError(f"no configuration at {path}: write it before anything is synchronised")
-    return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"])
+    return parse(content.decode("utf-8", "surrogateescape")).peers_of(module.params["name"], names)
 
 
 def probe(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
@@ -243,6 +265,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         return record(module, csync2)
     if module.params["state"] == "probed":
         return probe(module, csync2)
+    if module.params["state"] == "compared":
+        return compare(module, csync2)
     return predict(module, csync2) if module.check_mode else synchronise(module, csync2)
 
 
@@ -252,7 +276,12 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "binary": {"type": "str", "default": "csync2"},
-            "state": {"type": "str", "choices": ["recorded", "synchronised", "probed"], "default": "synchronised"},
+            "state": {
+                "type": "str",
+                "choices": ["recorded", "compared", "synchronised", "probed"],
+                "default": "synchronised",
+            },
+            "anew": {"type": "list", "elements": "str", "default": []},
             "winner": {"type": "bool", "default": False},
             "show_content": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},

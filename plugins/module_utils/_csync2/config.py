@@ -14,7 +14,7 @@ import os
 import re
 import string
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Pattern, Sequence
+from typing import Any, Collection, Iterator, Pattern, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
@@ -126,12 +126,10 @@ class Config:
             host.slave for group in groups for host in group.hosts if host.name.lower() == name.lower()
         )
 
-    def peers_of(self, name: str) -> list[str]:
-        """Return the peers of the host `name`, each once, in the file's order."""
-        peers: list[str] = []
-        for group in self.groups_of(name):
-            peers += [host.peer for host in group.hosts if host.name.lower() != name.lower() and host.peer not in peers]
-        return peers
+    def peers_of(self, name: str, among: Collection[str] | None = None) -> list[str]:
+        """Return the peers of the host `name`, all or those of the hosts `among`, each once, in the file's order."""
+        hosts = [host for group in self.groups_of(name) for host in group.hosts if host.name.lower() != name.lower()]
+        return list(dict.fromkeys(host.peer for host in hosts if among is None or host.name in among))
 
 
 def parse(text: str) -> Config:

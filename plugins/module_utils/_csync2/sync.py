@@ -59,6 +59,8 @@ NO_REASON = "csync2 gave no reason"
 _ANSWERS = {9: HUNG_UP, 10: CONFLICT, 13: UNKNOWN, 14: SLAVE, 15: DENIED}
 #: Answers from this one on are errors.
 _FIRST_ERROR = 8
+#: Stands in the note of the peers from when the files begin to be recorded until they all are.
+_RECORDING = "recording"
 #: Added to what csync2 said when it was ended.
 _TIMED_OUT = "{} gave no answer within {:.0f} s"
 #: How many names one run is given at most, and bytes: at -vvv csync2 writes all that it sends, in four times its size.
@@ -137,60 +139,81 @@ class Csync2:
         # Without a path, -cr would only look at hints, that is at nothing
         self._run("-cr", *paths)
 
+    def recorded(self) -> bool:
+        """Tell whether csync2 has noted the files that are here, all of them."""
+        database, noted = self.database(), self._noted()
+        if database is None or noted == _RECORDING:
+            return False
+        # A cluster that was set up by hand has no note
+        return noted is not None or database.files > 0
+
     def record_if_new(self) -> bool:
-        """Note the present files where csync2 never did; tell whether there were any.
+        """Note the present files where csync2 never did; tell whether that was so.
 
         Before the first exchange every member has to know its own files: a member that does not would have them
-        overwritten by a peer's without a conflict being seen.
+        overwritten by a peer's without a conflict being seen. Nothing is noted as to be sent: that tells the
+        comparison with each peer, once all have recorded.
         """
-        if self._known_files():
+        if self.recorded():
             return False
-        self.check()
-        return bool(self._known_files())
+        # csync2 keeps what it has every few seconds: were it killed, half of the files would look like all of them
+        self._note(_RECORDING)
+        self._run("-cIr", "/")
+        self._note([])
+        return True
 
-    def _known_files(self) -> int:
-        database = self.database()
-        return database.files if database else 0
+    def met(self) -> list[str]:
+        """Return the peers with which this member has been compared."""
+        if not self.recorded():
+            return []
+        noted, database = self._noted(), self.database()
+        # A cluster that was set up by hand has no such note: there a pinned certificate tells of a contact
+        return sorted(noted if noted is not None else database.pins if database else ())
+
+    def forget_meeting(self, peers: Collection[str]) -> None:
+        """Forget that this member has been compared with peers that begin anew: it will be, once they have recorded."""
+        left = [peer for peer in self.met() if peer not in peers]
+        if left != self.met():
+            self._note(left)
 
     def newcomers(self, peers: Collection[str]) -> list[str]:
-        """Return the peers with which this member, whose files are known, has never been compared."""
-        if not self._known_files():
-            return []
-        database = self.database()
-        # A cluster that was set up by hand has no such note: there a pinned certificate tells of a contact
-        met = self._met() | set(database.pins if database else ())
-        return sorted(peer for peer in peers if peer not in met)
+        """Return the peers with which this member has never been compared."""
+        return sorted(set(peers) - set(self.met()))
 
     def introduce(self, peer: str) -> None:
-        """Compare all files with a peer that came later, and note what differs as to be sent to it.
+        """Compare all files with a peer that has recorded its own, and note what differs as to be sent to it.
 
-        csync2 would send it later changes only: files that were known before it came are not marked for it.
+        csync2 would send it later changes only: files that were known before are not marked for it.
         """
         # Recorded: -U marks the files for this peer alone; a file that differs is a conflict if the peer noted it too
         self._run("-TUIv", self.name, peer, accept={0, 2})
 
     def note_peers(self, peers: Collection[str]) -> None:
         """Note with which peers this member has been compared."""
-        content = json.dumps(sorted(peers)).encode() + b"\n"
+        self._note(sorted(peers))
+
+    def _note(self, what: Any) -> None:
+        content = json.dumps(what).encode() + b"\n"
         if content != read_if_exists(self._peers_note):
             write_atomically(self._peers_note, content, mode=0o600)
+
+    def _noted(self) -> Any:
+        """Return the peers that are noted as met, or _RECORDING; None where nothing is noted."""
+        try:
+            return json.loads(read_if_exists(self._peers_note) or b"null")
+        except ValueError:
+            return None
 
     def strangers(self, peers: Collection[str]) -> list[str]:
         """Return those for whom the database holds something although they are peers no more."""
         database = self.database()
         known = {one.peer for one in database.dirty} | set(database.pins) if database else set()
-        return sorted((known | self._met()) - set(peers))
+        return sorted(known.union(self.met()) - set(peers))
 
     def forget_strangers(self, strangers: Collection[str]) -> None:
         """Delete what the database holds for those who are peers no more."""
         with exclusive(self._lock, limit=self._limit):
             forget_peers(self._database, strangers)
-
-    def _met(self) -> set[str]:
-        try:
-            return set(json.loads(read_if_exists(self._peers_note) or b"[]"))
-        except ValueError:
-            return set()
 
     def outdated_pins(self, certificates: Mapping[str, str]) -> list[str]:
         """Return the peers whose pinned certificate is another than the one that `certificates` gives for them."""

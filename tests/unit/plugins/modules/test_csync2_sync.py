@@ -55,11 +55,12 @@ class Played:
             connection.close()
 
     def _answer(self, arguments: list[str], connection: sqlite3.Connection) -> Outcome:
-        if arguments[0] == "-cr":
+        if arguments[0] in ("-cr", "-cIr"):
             known = {row[0] for row in connection.execute("SELECT filename FROM file")}
             for file in set(self.files) - known:
                 connection.execute("INSERT INTO file VALUES (?, '')", (file,))
-                connection.execute("INSERT INTO dirty VALUES (?, 0, ?, ?)", (file, ME, PEER))
+                if arguments[0] == "-cr":
+                    connection.execute("INSERT INTO dirty VALUES (?, 0, ?, ?)", (file, ME, PEER))
         elif arguments[0] == "-f":
             connection.execute("UPDATE dirty SET forced = 1 WHERE filename = ?", (arguments[1],))
             self.refused.discard(arguments[1])
@@ -71,6 +72,13 @@ class Played:
         elif arguments[0].startswith("-T"):
             return self.differs
         return Outcome(0)
+
+    def mark(self, file: str) -> None:
+        """Note a file as to be sent, as csync2 does after a comparison."""
+        connection = sqlite3.connect(self.path)
+        connection.execute("INSERT INTO dirty VALUES (?, 0, ?, ?)", (file, ME, PEER))
+        connection.commit()
+        connection.close()
 
     def database(self) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.path)
@@ -113,48 +121,95 @@ def test_files_are_recorded_once(run: Any, played: Played) -> None:
     predicted = run(check=True, state="recorded")
     assert played.asked == []
     done = run(state="recorded")
-    assert played.asked == ["-cr /"]
+    assert played.asked == ["-cIr /"]
     assert predicted == done
-    assert (done["changed"], done["recorded"], done["newcomers"]) == (True, True, [])
+    assert (done["changed"], done["recorded"], done["met"]) == (True, True, [])
     after = played.database()
     for check in (False, True):
         again = run(check=check, state="recorded")
         assert (again["failed"], again["changed"], again["recorded"]) == (False, False, False)
-    assert played.asked == ["-cr /"]
+    assert played.asked == ["-cIr /"]
     assert played.database() == after
 
 
-def test_nothing_to_record_is_no_change(run: Any, played: Played) -> None:
-    assert run(state="recorded")["changed"] is False
-    assert run(state="recorded")["changed"] is False
-    assert played.asked == ["-cr /", "-cr /"]
+def test_a_killed_recording_is_done_again(run: Any, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """csync2 keeps what it has noted every few seconds, and part of the files is not all of them."""
+    played.files = ["/srv/a"]
+
+    def killed(_runner: Runner, *arguments: Any) -> Outcome:
+        played.execute(*arguments)
+        return Outcome(-9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "execute", killed)
+        assert run(state="recorded")["failed"]
+    assert len(played.database()) == 1
+    assert run(check=True, state="recorded")["changed"]
+    assert run(state="recorded")["changed"]
+    assert not run(state="recorded")["changed"]
 
 
-def test_a_later_peer_is_compared_and_a_former_one_forgotten(run: Any, played: Played) -> None:
+def test_no_files_are_recorded_too(run: Any, played: Played) -> None:
+    assert run(state="recorded")["changed"] is True
+    assert run(state="recorded")["changed"] is False
+    assert played.asked == ["-cIr /"]
+
+
+def test_each_peer_is_compared_once_and_a_former_one_forgotten(run: Any, played: Played) -> None:
     played.files = ["/srv/a"]
     run(state="recorded")
+    compared = [run(check=True, state="compared"), run(state="compared")]
+    assert [one["newcomers"] for one in compared] == [[PEER], [PEER]]
+    assert run(state="recorded")["met"] == [PEER]
     config = played.path.with_name("csync2.cfg")
     config.write_text(f"group g {{ host {ME} idp3.gluu.org; key /k; include /srv; }}")
-    predicted = run(check=True, state="recorded")
-    assert played.asked == ["-cr /"]
-    done = run(state="recorded")
+    played.asked.clear()
+    predicted = run(check=True, state="compared")
+    assert played.asked == []
+    done = run(state="compared")
     assert predicted == done
     assert (done["changed"], done["newcomers"], done["forgotten"]) == (True, ["idp3.gluu.org"], [PEER])
-    assert played.asked == ["-cr /", f"-TUIv {ME} idp3.gluu.org"]
+    assert played.asked == [f"-TUIv {ME} idp3.gluu.org"]
     assert [row for row in played.database() if PEER in row] == []
     for check in (False, True):
-        assert run(check=check, state="recorded")["changed"] is False
+        assert run(check=check, state="compared")["changed"] is False
+
+
+def test_a_peer_that_begins_anew_is_compared_again(run: Any, played: Played) -> None:
+    run(state="recorded")
+    run(state="compared")
+    for check in (True, False):
+        result = run(check=check, state="recorded", anew=[PEER, "idp9.gluu.org"])
+        assert (result["changed"], result["met"]) == (False, [])
+    assert run(state="compared")["newcomers"] == [PEER]
+    assert run(state="compared")["changed"] is False
+
+
+def test_a_cluster_made_by_hand_has_met_those_whose_certificates_are_pinned(run: Any, played: Played) -> None:
+    connection = sqlite3.connect(played.path)
+    connection.execute("INSERT INTO file VALUES ('/srv/a', '')")
+    connection.execute("INSERT INTO x509_cert VALUES (?, '00')", (PEER,))
+    connection.commit()
+    assert (run(state="recorded")["changed"], run(state="recorded")["met"]) == (False, [PEER])
+    assert run(state="compared")["newcomers"] == []
+    # From then on the note tells: a peer that was here and is not noted has been in contact, and not been compared
+    config = played.path.with_name("csync2.cfg")
+    config.write_text(f"group g {{ host {ME} {PEER} idp3.gluu.org; key /k; include /srv; }}")
+    connection.execute("INSERT INTO x509_cert VALUES ('idp3.gluu.org', '00')")
+    connection.commit()
+    connection.close()
+    assert run(state="compared")["newcomers"] == ["idp3.gluu.org"]
 
 
 def test_no_configuration_to_take_the_peers_from(run: Any, tmp_path: Path) -> None:
-    result = run(state="recorded", config_path=str(tmp_path / "none.cfg"))
+    result = run(state="compared", config_path=str(tmp_path / "none.cfg"))
     assert result["msg"] == f"no configuration at {tmp_path}/none.cfg: write it before anything is synchronised"
 
 
 def test_configuration_that_will_be_written_makes_nobody_a_stranger(run: Any, played: Played, tmp_path: Path) -> None:
     played.files = ["/srv/a"]
     run(state="recorded")
-    predicted = run(check=True, state="recorded", config_path=str(tmp_path / "none.cfg"))
+    predicted = run(check=True, state="compared", config_path=str(tmp_path / "none.cfg"))
     assert (predicted["changed"], predicted["newcomers"], predicted["forgotten"]) == (False, [], [])
 
 
@@ -168,6 +223,7 @@ def test_binary_that_is_named(run: Any, played: Played, tmp_path: Path) -> None:
 def test_changes_are_sent_once(run: Any, played: Played) -> None:
     played.files = ["/srv/a"]
     run(state="recorded")
+    played.mark("/srv/a")
     played.differs = Outcome(0, stdout=f"L\t{ME}\t{PEER}\t/srv/a\nR\t{ME}\t{PEER}\t/srv/theirs\n".encode())
     before = played.database()
     predicted = run(check=True)
@@ -242,6 +298,7 @@ def test_long_complaints_are_cut(run: Any, played: Played) -> None:
 def test_time_limit(run: Any, played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     played.files = ["/srv/a"]
     run(state="recorded")
+    played.mark("/srv/a")
     limits: list[float] = []
 
     def hangs(_runner: Runner, argv: list[str], _stdin: bytes, _env: Any, _cwd: Any, limit: float) -> Outcome:

@@ -384,26 +384,22 @@ def test_many_names_go_in_several_runs(member: Member, monkeypatch: pytest.Monke
 # --- what else a member does -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("found", "told"), [(3, True), (0, False)])
-def test_files_are_recorded_once(member: Member, found: int, told: bool) -> None:
+def test_files_are_recorded_once(member: Member) -> None:
     def answer(_arguments: list[str]) -> Outcome:
-        member.change("INSERT INTO file VALUES (?, '')", *((f"/{number}",) for number in range(found)))
+        member.change("INSERT INTO file VALUES (?, '')", *((f"/{number}",) for number in range(3)))
         return Outcome(0)
 
     runner = Fake(answer)
     csync2 = member.csync2(runner)
-    if found:
-        assert csync2.record_if_new() is told
-        assert csync2.record_if_new() is False
-        assert runner.asked == ["-cr /"]
-    else:
-        assert member.csync2(Fake(lambda _arguments: Outcome(0))).record_if_new() is told
+    assert csync2.record_if_new() is True
+    assert csync2.record_if_new() is False
+    assert runner.asked == ["-cIr /"]
 
 
 def test_member_without_a_database(tmp_path: Path) -> None:
     csync2 = Csync2(ME, Fake(lambda _arguments: Outcome(0)), database_directory=str(tmp_path), lock=str(tmp_path / "l"))
     assert csync2.database() is None
-    assert csync2.record_if_new() is False
+    assert csync2.recorded() is False and csync2.met() == [] and csync2.newcomers([PEER]) == [PEER]
     assert csync2.exchange() == Exchange()
     assert csync2.outdated_pins({PEER: ""}) == []
 
