@@ -291,7 +291,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "certificate": state.certificate_fingerprint(wanted["certificate_path"]),
         "files": database.files if database else 0,
         "dirty": unsent(config, wanted["name"], database),
-        "conflicts": [{"peer": one.peer, "file": one.file} for one in sorted(Conflicts(path).present(), key=str)],
+        "conflicts": conflicts(path, database),
         "probes": probes(),
         "recorded": csync2.recorded(),
         "newcomers": csync2.newcomers(peers),
@@ -326,6 +326,13 @@ def unsent(config: Config | None, name: str, database: state.Database | None) ->
     """Return what has still to be sent, each with whether the member is a slave for it, and so will never send it."""
     rows = database.dirty if database else ()
     return [{**asdict(one), "slave": bool(config and config.slave_for(name, one.file))} for one in rows]
+
+
+def conflicts(path: str, database: state.Database | None) -> list[dict[str, str]]:
+    """Return the conflicts that the member has met and that nobody has decided: what was sent since is none."""
+    unsent = {(one.peer, one.file) for one in database.dirty} if database else set()
+    known = sorted((one.peer, one.file) for one in Conflicts(path).present())
+    return [{"peer": peer, "file": file} for peer, file in known if (peer, file) in unsent]
 
 
 def probes() -> dict[str, str]:

@@ -69,6 +69,11 @@ options:
       - Off by default, since files may hold secrets.
     type: bool
     default: false
+  config:
+    description:
+      - Text of the configuration as a run would have written it before. Check mode takes the peers from it.
+    type: str
+    default: ""
   limit:
     description: Seconds that each run of csync2 may take.
     type: float
@@ -110,6 +115,11 @@ probe:
   type: str
   returned: when O(state=probed)
   sample: "1795248000123456789"
+error:
+  description: Why nothing could be sent, empty where it could.
+  type: str
+  returned: when O(state=probed)
+  sample: ""
 sent:
   description: Files that were sent, or, in check mode, that differ.
   type: list
@@ -188,6 +198,8 @@ def peers_of(module: AnsibleModule, names: Collection[str] | None = None) -> lis
     """
     path = module.params["config_path"]
     content = read_if_exists(path)
+    if module.check_mode and module.params["config"]:
+        content = module.params["config"].encode("utf-8", "surrogateescape")
     if content is None:
         if module.check_mode:
             return None  # a run would have written it before
@@ -196,21 +208,31 @@ def peers_of(module: AnsibleModule, names: Collection[str] | None = None) -> lis
 
 
 def probe(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
-    """Send a file of nobody's, to show that files travel. Raises ClusterkitError."""
+    """Send a file of nobody's, to show that files travel; tell why it could not be sent."""
     if module.check_mode:
-        return {"changed": False, "probe": "", "sent": [], "left": []}
+        return {"changed": False, "probe": "", "error": "", "sent": [], "left": []}
+    try:
+        return {"changed": False, "error": "", **send_probe(module, csync2)}
+    except ClusterkitError as error:
+        # An answer, too: a verification has more to tell than that
+        return {"changed": False, "probe": "", "error": str(error), "sent": [], "left": []}
+
+
+def send_probe(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
+    """Write this member's file and send it. Raises ClusterkitError."""
     name = module.params["name"].lower()
     directory = pathlib.Path(PROBE_DIRECTORY)
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     members = {name, *(peers_of(module) or [])}
     for path in directory.iterdir():
-        if path.name not in members:  # of one that left
+        # Of one that left. What begins with a dot is being written at this moment
+        if path.name not in members and not path.name.startswith("."):
             remove(str(path))
     content = str(time.time_ns())
     write_atomically(str(directory / name), content.encode(), mode=0o644, durable=False)
     # Nobody else writes this file: whatever a peer has there is an older one
     result = csync2.exchange(winner=True, paths=[PROBE_DIRECTORY], below=PROBE_DIRECTORY)
-    return {"changed": False, "probe": content, **summary(result)}
+    return {"probe": content, **summary(result)}
 
 
 def predict(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
@@ -259,11 +281,14 @@ def listing(rows: list[dict[str, str]]) -> dict[str, str]:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Do what the state asks for. Raises ClusterkitError."""
-    binary = module.get_bin_path(module.params["binary"], required=True)
+    probed = module.params["state"] == "probed"
+    binary = module.get_bin_path(module.params["binary"], required=not probed)
+    if not binary:
+        return {"changed": False, "probe": "", "error": "csync2 is not installed", "sent": [], "left": []}
     csync2 = Csync2(module.params["name"], Runner(), binary, limit=module.params["limit"])
     if module.params["state"] == "recorded":
         return record(module, csync2)
-    if module.params["state"] == "probed":
+    if probed:
         return probe(module, csync2)
     if module.params["state"] == "compared":
         return compare(module, csync2)
@@ -283,6 +308,7 @@ def main() -> None:
             },
             "anew": {"type": "list", "elements": "str", "default": []},
             "winner": {"type": "bool", "default": False},
+            "config": {"type": "str", "default": ""},
             "show_content": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},

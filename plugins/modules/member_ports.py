@@ -95,6 +95,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     firewalls = firewall.running(Runner())
     openings = firewall.Openings(module.params["service"], firewalls)
     missing, surplus = openings.plan(wanted) if firewalls else ([], [])
+    if not firewalls and openings.noted() - set(wanted):
+        module.warn(f"what was opened for {module.params['service']} stays: no firewall runs that could close it")
     differences = DifferenceTracker()
     for one in told(missing):
         differences.add(one, "open", "closed")

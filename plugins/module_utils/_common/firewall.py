@@ -150,11 +150,11 @@ class Openings:
         """Return what is to be opened and what to be closed. Raises ClusterkitError."""
         wanted = set(wanted)
         missing = [one for one in sorted(wanted) if not all(firewall.has(one) for firewall in self._firewalls)]
-        return missing, sorted(self._noted() - wanted)
+        return missing, sorted(self.noted() - wanted)
 
     def apply(self, missing: Sequence[Opening], surplus: Sequence[Opening]) -> None:
         """Open and close. Killed in between, the note still has all that was opened. Raises ClusterkitError."""
-        noted = self._noted()
+        noted = self.noted()
         if missing:
             self._keep(noted | set(missing))
         for firewall in self._firewalls:
@@ -165,7 +165,8 @@ class Openings:
         if surplus:
             self._keep((noted | set(missing)) - set(surplus))
 
-    def _noted(self) -> set[Opening]:
+    def noted(self) -> set[Opening]:
+        """Return what was opened for the service and not closed again. Raises ClusterkitError."""
         try:
             return {Opening(*row) for row in json.loads(files.read_if_exists(self._note) or b"[]")}
         except (ValueError, TypeError) as error:

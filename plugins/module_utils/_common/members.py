@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -22,6 +23,10 @@ def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str
     members = []
     for host in hosts:
         address = _address(hostvars[host], role)
+        try:
+            address = address and str(ipaddress.ip_address(address))
+        except ValueError:
+            raise ClusterkitError(f"{role}_address of {host} is {address!r}: give an address, not a name") from None
         if not address:
             raise ClusterkitError(
                 f"no address is known of {host}: set {role}_address for it in the inventory, or gather its facts"

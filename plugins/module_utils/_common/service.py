@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import stat
 import tempfile
@@ -29,6 +30,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 #: Notes of restarts and reloads that are still due: gone with a restart of the host, as the need for them is.
 NOTES = "/run/clusterkit"
 RESTART, RELOAD = "restart", "reload"
+#: Note that systemd has still to read changed units.
+_UNREAD = "daemon-reload"
 #: Where systemd reads units that administrators write.
 _UNIT_DIRECTORY = "/etc/systemd/system/"
 _PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
@@ -180,8 +183,11 @@ class Service:
         for unit in self._units:
             path = f"{self._unit_directory}{unit.name}"
             steps.append(_step(unit, states[unit.name], path in written, path in removed, due))
-        reload_units = any(state.outdated for state in states.values()) or any(
-            path.startswith(self._unit_directory) for path in written | removed
+        # The note tells of units that are in no list of ours, such as the service of a timer
+        reload_units = (
+            (self._notes / _UNREAD).exists()
+            or any(state.outdated for state in states.values())
+            or any(path.startswith(self._unit_directory) for path in written | removed)
         )
         return Plan(changes, missing, steps, reload_units, later)
 
@@ -208,19 +214,19 @@ class Service:
         """Do what the plan says. Raises ClusterkitError; applied again it goes on from there."""
         due = [(step.unit.name, step.needs) for step in plan.steps if step.needs in (RESTART, RELOAD)]
         for name, verb in due + plan.later:
-            self._note(name, verb)
+            self._note(f"{name}.{verb}")
+        if plan.reload_units:
+            self._note(_UNREAD)
         stopping = [step.unit.name for step in plan.steps if step.stop]
         if stopping:
             self._systemd.call("stop", *stopping)
         disabling = [step.unit.name for step in plan.steps if step.disable]
         if disabling:
             self._systemd.call("disable", *disabling)
-        for directory in plan.directories:
-            _make(directory)
-        for change in plan.changes:
-            change.apply()
+        self._write(plan)
         if plan.reload_units:
             self._systemd.call("daemon-reload")
+            (self._notes / _UNREAD).unlink()
         enabling = [step.unit.name for step in plan.steps if step.enable]
         if enabling:
             self._systemd.call("enable", *enabling)
@@ -232,6 +238,17 @@ class Service:
                 with contextlib.suppress(FileNotFoundError):
                     self._path_of_note(step.unit.name, verb).unlink()
 
+    def _write(self, plan: Plan) -> None:
+        for directory in plan.directories:
+            _make(directory)
+        for change in plan.changes:
+            if change.file.content is not None:
+                change.apply()
+        for one in self._files:
+            if one.content is None and not _masked(one.path):
+                # Also what a killed process left of writing it, which may be all that is there
+                files.remove(one.path)
+
     def _due(self) -> set[tuple[str, str]]:
         return {
             (unit.name, verb)
@@ -240,9 +257,9 @@ class Service:
             if self._path_of_note(unit.name, verb).exists()
         }
 
-    def _note(self, name: str, verb: str) -> None:
+    def _note(self, name: str) -> None:
         self._notes.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._path_of_note(name, verb).touch()
+        (self._notes / name).touch()
 
     def _path_of_note(self, name: str, verb: str) -> pathlib.Path:
         return self._notes / f"{name}.{verb}"
@@ -257,11 +274,11 @@ class Change:
     attributes: tuple[int, int, int] | None
 
     def apply(self) -> None:
-        """Write, remove, or set the attributes. Raises ClusterkitError."""
+        """Write, or set the attributes. Raises ClusterkitError."""
         wanted = self.file
         if wanted.content is None:
-            files.remove(wanted.path)
-        elif wanted.content == self.present:
+            raise AssertionError("a file that goes is removed, not written")
+        if wanted.content == self.present:
             files.set_attributes(wanted.path, mode=wanted.mode, owner=wanted.owner, group=wanted.group)
         else:
             files.write_atomically(
@@ -269,10 +286,13 @@ class Change:
             )
 
     def diff(self) -> dict[str, Any]:
-        """Return the difference as Ansible shows it: text, the digest of what is none, or attributes."""
+        """Return the difference as Ansible shows it: text, the digest of what is none, or attributes.
+
+        What a file held that goes is not shown: nobody said whether it was a secret.
+        """
         wanted = self.file
         before, after = (
-            _shown(self.present, wanted.secret, MASK_PRESENT),
+            _shown(self.present, wanted.secret or wanted.content is None, MASK_PRESENT),
             _shown(wanted.content, wanted.secret, MASK_WANTED),
         )
         if wanted.content == self.present and self.attributes:
@@ -340,7 +360,17 @@ class Plan:
         return out
 
 
+def _masked(path: str) -> bool:
+    """Tell whether a unit was masked: then its file is not there, and nobody but the administrator unmasks it."""
+    return os.path.realpath(path) == os.devnull
+
+
 def _compare(wanted: File) -> Change | None:
+    if _masked(wanted.path):
+        if wanted.content is None:
+            return None
+        name = pathlib.Path(wanted.path).name
+        raise ClusterkitError(f"{name} is masked on this host: `systemctl unmask {name}` lets it start")
     status = files.status_if_exists(wanted.path)
     present = files.read_if_exists(wanted.path)
     if wanted.content is None:
@@ -384,8 +414,9 @@ def _step(unit: Unit, state: UnitState, written: bool, removed: bool, due: set[t
         if removed or (state.load == "not-found" and not written):
             raise ClusterkitError(f"{unit.name} does not exist on this host: is its package installed?")
     needs = "start" if unit.running and not state.running else ""
-    if state.running and unit.running is not False:
-        needs = next((verb for verb in (RESTART, RELOAD) if (unit.name, verb) in due), "")
+    # One that is just starting may have read the old file
+    if (state.running or state.active == "activating") and unit.running is not False:
+        needs = next((verb for verb in (RESTART, RELOAD) if (unit.name, verb) in due), needs)
     return Step(
         unit,
         state,

@@ -206,6 +206,8 @@ def _follow(
     document: Verification, sender: str, sent: Mapping[str, Any], seen: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> None:
     """Look on every other member for the file that one has sent."""
+    if sent.get("error"):
+        document.check("travels", False, f"{sender} cannot send: {sent['error']}", sender)
     if not sent.get("probe"):
         return
     for name, info in seen:

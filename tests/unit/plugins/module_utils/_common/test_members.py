@@ -83,3 +83,10 @@ def test_a_task_that_did_not_run_told_nothing(word: str) -> None:
     hostvars = {"h1": {"asked": {word: True, "msg": "x"}}, "h2": {"asked": {word: False, "x": 1}}, "h3": {}}
     elsewhere = {"results": [{"item": MEMBERS[2], word: True}]}
     assert cluster_results(hostvars, MEMBERS, "asked", elsewhere) == {"h2": {word: False, "x": 1}}
+
+
+def test_addresses_have_one_spelling_and_are_no_names() -> None:
+    (member,) = cluster_members({"h1": {"web_address": "2001:DB8::0011"}}, ["h1"], "web")
+    assert member["address"] == "2001:db8::11"
+    with pytest.raises(ClusterkitError, match="web_address of h1 is 'idp1': give an address, not a name"):
+        cluster_members({"h1": {"web_address": "idp1"}}, ["h1"], "web")

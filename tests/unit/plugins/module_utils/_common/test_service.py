@@ -264,3 +264,50 @@ def test_systemctl_is_asked_once_and_understood() -> None:
     assert not states["b.timer"].enabled
     with pytest.raises(ClusterkitError, match="told of 2 units and was asked for 1"):
         Systemd(Fake()).states(["a.service"])  # type: ignore[arg-type]  # as above
+
+
+def test_what_goes_is_not_shown_and_leaves_nothing(host: Host) -> None:
+    """Nobody said whether a file that is removed held a secret; what a killed process left of writing it goes too."""
+    key = host.directory / "key"
+    key.write_text("canary")
+    half = host.directory / ".key.clusterkit-0123456789abcdef"
+    half.write_text("canary")
+    gone = service(host, [file(key, None)], [])
+    assert "canary" not in str(gone.plan().diffs())
+    gone.apply(gone.plan())
+    assert not key.exists()
+    assert not half.exists()
+    half.write_text("canary")
+    gone.apply(gone.plan())
+    assert not half.exists()
+
+
+def test_units_that_were_written_are_read_even_after_a_kill(host: Host) -> None:
+    """The service of a timer is in no list of units: that systemd has to read it again is not forgotten."""
+    wanted = service(host, [file(host.directory / "system" / "job.service", "one")], [])
+    host.fails_at = "daemon-reload"
+    with pytest.raises(ClusterkitError, match="killed here"):
+        wanted.apply(wanted.plan())
+    host.fails_at = None
+    assert wanted.plan().changed
+    wanted.apply(wanted.plan())
+    assert host.calls[-1] == ("daemon-reload",)
+    assert not wanted.plan().changed
+
+
+def test_a_masked_unit_is_named_where_it_is_wanted_and_left_where_it_is_not(host: Host) -> None:
+    unit = host.directory / "system" / "job.socket"
+    unit.symlink_to(os.devnull)
+    with pytest.raises(ClusterkitError, match=r"job\.socket is masked on this host: `systemctl unmask job\.socket`"):
+        service(host, [file(unit, "x")], []).plan()
+    absent = service(host, [file(unit, None)], [])
+    assert not absent.plan().changed
+    absent.apply(absent.plan())
+    assert unit.is_symlink()
+
+
+def test_a_unit_that_is_just_starting_is_started_anew_for_a_changed_file(host: Host) -> None:
+    host.units["slow.service"] = UnitState("loaded", "activating", "enabled", False)
+    changed = service(host, [file(host.directory / "conf", "x", restarts=("slow.service",))], [Unit("slow.service")])
+    assert changed.plan().steps[0].needs == "restart"
+    assert service(host, [], [Unit("slow.service")]).plan().steps[0].needs == "start"
