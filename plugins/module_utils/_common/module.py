@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,5 +18,14 @@ def finish(module: AnsibleModule, result: Callable[[AnsibleModule], dict[str, An
     try:
         returned = result(module)
     except ClusterkitError as error:
-        module.fail_json(msg=str(error), **error.details)
-    module.exit_json(**returned)
+        module.fail_json(**_told({"msg": str(error), **error.details}))
+    module.exit_json(**_told(returned))
+
+
+def _told(value: Any) -> Any:
+    """Return a value in which bytes that are no UTF-8 are spelled out: Ansible refuses a result that has any."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode(errors="backslashreplace")
+    if isinstance(value, dict):
+        return {_told(key): _told(one) for key, one in value.items()}
+    return [_told(one) for one in value] if isinstance(value, (list, tuple)) else value
