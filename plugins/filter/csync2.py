@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import cluster, config
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import cluster, config, seed
 
 
 def csync2_config(groups: Sequence[dict[str, Any]], **options: Any) -> str:
@@ -26,5 +26,6 @@ class FilterModule:
             "csync2_certificates": told(cluster.certificates),
             "csync2_config": told(csync2_config),
             "csync2_problems": told(cluster.problems),
+            "csync2_seedings": told(seed.plan),
             "csync2_verification": told(cluster.verification),
         }

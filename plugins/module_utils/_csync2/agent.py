@@ -5,7 +5,8 @@
 
 `run` synchronises once. A conflict is reported and from then on left alone until somebody touches the file: csync2
 itself would run the peer's action at every attempt. `watch` synchronises whenever an included file changes. `act` runs
-an action's command once after a burst of changes. Each run says in one line of JSON what it did.
+an action's command once after a burst of changes. Each run says in one line of JSON what it did. `serve-seed` sends
+files to a new member; sshd runs it for a key that may do nothing else.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import seed
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
-    KIND_INCLUDE,
     Config,
     Matcher,
+    fixed_parts,
     parse,
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.conflicts import Conflicts
@@ -93,7 +95,7 @@ class Watch:
 
     def __init__(self, config: Config, name: str) -> None:
         self._matcher = Matcher(config, name)
-        self._wanted = sorted(set(_fixed_parts(config, name, self._matcher)))
+        self._wanted = sorted({path for _name, path in fixed_parts(config, name)})
         self._processes: list[subprocess.Popen[bytes]] = []
         self._out = -1
         self._start()
@@ -190,26 +192,6 @@ def _wait_until_it_watches(process: subprocess.Popen[bytes]) -> None:
         said += line
 
 
-def _fixed_parts(config: Config, name: str, matcher: Matcher) -> Iterator[bytes]:
-    """Yield for each include pattern of a host the path above its first wildcard: there a watch has to be."""
-    prefixes = dict(matcher.starts[1:])
-    for group in config.groups_of(name):
-        for kind, text in group.patterns:
-            if kind != KIND_INCLUDE or not text.startswith(("/", "%")):
-                continue
-            parts = []
-            for part in os.fsencode(text.rstrip("/")).split(b"/"):
-                if any(mark in part for mark in b"*?[\\"):
-                    break
-                parts.append(part)
-            path = b"/".join(parts)
-            for prefix, directory in prefixes.items():
-                if path == prefix or path.startswith(prefix + b"/"):
-                    path = directory + path[len(prefix) :]
-            if path.startswith(b"/") or not path:
-                yield path or b"/"
-
-
 def watch(agent: Agent, watched: Watch) -> int:
     """Synchronise at the start, then on every change, and again what could not be sent. Runs until it is ended."""
     failures = report(agent.synchronise(), 0.0) == UNSENT_LEFT
@@ -263,6 +245,11 @@ def act(command: str, settle: float, limit: float, directory: str = "/run") -> i
     return done.rc
 
 
+def read(path: str) -> Config:
+    """Read a configuration file. Raises ClusterkitError and OSError."""
+    return parse(pathlib.Path(path).read_text(encoding="utf-8", errors="surrogateescape"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and act on it; return the exit code."""
     parser = argparse.ArgumentParser(prog="clusterkit-csync2", description="Keeps a csync2 member synchronised.")
@@ -274,6 +261,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--config", default="/etc/csync2.cfg")
         command.add_argument("--database-directory", default="/var/lib/csync2")
         command.add_argument("--limit", type=float, default=300.0, help="seconds that each run of csync2 may take")
+    giver = commands.add_parser("serve-seed", help="send the rsync of a new member the files it shares with this one")
+    giver.add_argument("--name", required=True, help="this member's name in the configuration")
+    giver.add_argument("--newcomer", required=True, help="the new member's name")
+    giver.add_argument("--config", default="/etc/csync2.cfg")
     action = commands.add_parser("act", help="run a command once after a burst of changes")
     action.add_argument("--settle", type=float, default=2.0, help="seconds to wait for further changes")
     action.add_argument("--limit", type=float, default=300.0, help="seconds that the command may take")
@@ -282,19 +273,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "act":
             return act(given.shell_command, given.settle, given.limit)
+        if given.command == "serve-seed":
+            return seed.serve(
+                read(given.config), given.name, given.newcomer, os.environ.get("SSH_ORIGINAL_COMMAND", "")
+            )
         database = database_path(given.name, given.database_directory)
         csync2 = Csync2(given.name, Runner(), given.binary, given.database_directory, given.limit)
         agent = Agent(csync2, Conflicts(database))
         if given.command == "run":
             return run(agent)
-        config = parse(pathlib.Path(given.config).read_text(encoding="utf-8", errors="surrogateescape"))
-        watched = Watch(config, given.name)
+        watched = Watch(read(given.config), given.name)
         try:
             return watch(agent, watched)
         finally:
             watched.close()
     except (ClusterkitError, OSError) as error:
-        _tell({"error": str(error)})
+        if given.command == "serve-seed":
+            # What is written to standard output goes into rsync's protocol
+            sys.stderr.write(f"{error}\n")
+        else:
+            _tell({"error": str(error)})
         return 1
     except KeyboardInterrupt:
         return 0

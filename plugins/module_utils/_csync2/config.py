@@ -733,6 +733,27 @@ class Matcher:
         return name == b"/" or any(pattern.match(name) for pattern in self._above)
 
 
+def fixed_parts(config: Config, name: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield for each include pattern of a host its part above the first wildcard: csync2's name for it and the path."""
+    prefixes = dict(Matcher(config, name).starts[1:])
+    for group in config.groups_of(name):
+        for kind, text in group.patterns:
+            if kind != KIND_INCLUDE or not _is_path(text):
+                continue
+            parts = []
+            for part in _bytes(text.rstrip("/")).split(b"/"):
+                if any(mark in part for mark in b"*?[\\"):
+                    break
+                parts.append(part)
+            file = path = b"/".join(parts)
+            for prefix, directory in prefixes.items():
+                if file == prefix or file.startswith(prefix + b"/"):
+                    path = directory + file[len(prefix) :]
+            # A prefix that has no path on this host leads nowhere
+            if path.startswith(b"/") or not path:
+                yield file or b"/", path or b"/"
+
+
 def _prefix_path(entries: list[tuple[str, str]], name: str) -> str:
     """Return the path of a prefix on a host, empty where it has none."""
     paths = [path for pattern, path in entries if _compile(pattern, True).match(_bytes(name))]

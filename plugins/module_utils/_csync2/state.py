@@ -185,7 +185,7 @@ def manifest(config: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     matcher = Matcher(config, name)
     for start in matcher.starts:
-        for file, path in _walk(start, matcher):
+        for file, path in walk(start, matcher):
             try:
                 yield os.fsdecode(file), _properties(path, config.ignore)
             except (FileNotFoundError, NotADirectoryError):
@@ -194,7 +194,7 @@ def manifest(config: Config, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise _unreadable(path, error) from None
 
 
-def _walk(start: tuple[bytes, bytes], matcher: Matcher) -> Iterator[tuple[bytes, bytes]]:
+def walk(start: tuple[bytes, bytes], matcher: Matcher) -> Iterator[tuple[bytes, bytes]]:
     """Yield name and path of what is included; as in csync2, no link is followed on the way to it."""
     stack = [start]
     while stack:

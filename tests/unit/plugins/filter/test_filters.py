@@ -27,7 +27,7 @@ def test_every_filter_is_documented() -> None:
     assert sorted(FILTERS) == sorted(path.stem for path in SIDECARS.glob("*.yml"))
     assert set(FILTERS) == {
         *("cluster_members", "cluster_results", "members_without_address"),
-        *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_verification"),
+        *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
     }
 
 
@@ -52,6 +52,15 @@ def test_members_and_results() -> None:
     assert FILTERS["cluster_members"](hostvars, ["h1", "h2"], "web") == MEMBERS
     elsewhere = {"results": [{"item": MEMBERS[1], "x": 2}]}
     assert [one["x"] for one in FILTERS["cluster_results"](hostvars, MEMBERS, "asked", elsewhere).values()] == [1, 2]
+
+
+def test_seedings() -> None:
+    counted = {
+        "h1": {"groups": {"web": {"files": 9, "gives": True}}},
+        "h2": {"groups": {"web": {"files": 1, "gives": True}}},
+    }
+    assert FILTERS["csync2_seedings"](counted, MEMBERS, ["h2"], minimum=8) == {"h2": "h1"}
+    assert FILTERS["csync2_seedings"](counted, MEMBERS, ["h2"], source="n2", minimum=8) == {}
 
 
 def test_errors_are_told_with_their_text_alone() -> None:
