@@ -198,7 +198,10 @@ def main() -> int:
     try:
         instances = laboratory.up([{"name": "n1"}, {"name": "n2"}], record)
         inventory = json.loads(laboratory.connection_inventory(instances))
-        inventory["csync2_servers"] = {"hosts": {"n1": {}, "n2": {}}, "vars": {"csync2_groups": GROUPS}}
+        inventory["csync2_servers"] = {
+            "hosts": {"n1": {}, "n2": {}},
+            "vars": {"csync2_groups": GROUPS, "csync2_seed": "auto"},
+        }
         hosts = laboratory.directory / "hosts.json"
         write_atomically(hosts, json.dumps(inventory))
         nodes = [Node(name, laboratory.container(name)) for name in ("n1", "n2")]
