@@ -17,9 +17,9 @@ test: setup ## the core tier: static gates, unit tests, a scenario for each capa
 	$(PYTHON) tests/run.py
 
 .PHONY: test-deep
-test-deep: ## the long tier; writes docs/results/deep-DATE.md
+test-deep: ## the long tier, or a part of it: make test-deep PART="scenario deep_…"; renews docs/results/deep.md
 	@python3 -m lab setup --deep
-	$(PYTHON) tests/run.py --deep
+	$(PYTHON) tests/run.py --deep $(if $(PART),--only $(PART))
 
 .PHONY: test-unit
 test-unit: setup ## the unit tests

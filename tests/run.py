@@ -29,7 +29,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 REPORTS = BUILD / "reports"
-RESULTS = ROOT / "docs" / "results"
+DEEP_RESULTS = ROOT / "docs" / "results" / "deep.md"
 EXPECTED_SKIPS = ROOT / "tests" / "expected_skips.yml"
 DEEP = "deep_"
 #: The environment of the oldest ansible-core that meta/runtime.yml declares; `python3 -m lab setup --deep` makes it.
@@ -63,10 +63,11 @@ class Part:
 
 @dataclasses.dataclass
 class Outcome:
-    """What came of a part; `skipped` holds the ids."""
+    """What came of a part; `failures` and `skipped` hold ids."""
 
     passed: int = 0
     failed: int = 0
+    failures: list[str] = dataclasses.field(default_factory=list)
     skipped: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0
     remark: str = ""
@@ -102,7 +103,7 @@ def scenario_part(name: str) -> Part:
     """Return the part that runs a molecule scenario."""
     deep = name.startswith(DEEP)
     argv = (tool("molecule"), "test", "--scenario-name", name)
-    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 900, scenario=name)
+    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 1500, scenario=name)
 
 
 def scenarios() -> list[str]:
@@ -240,7 +241,9 @@ def _count(part: Part, code: int | None) -> Outcome:
     tests = list(_junit_cases(part))
     for identity, result in tests:
         outcome.passed += result == "passed"
-        outcome.failed += result == "failed"
+        if result == "failed":
+            outcome.failed += 1
+            outcome.failures.append(identity)
         if result == "skipped":
             outcome.skipped.append(identity)
     if part.scenario:
@@ -293,35 +296,48 @@ def unexpected_skips(skipped: Sequence[str]) -> list[str]:
 # --- reporting -------------------------------------------------------------------------------------------------------
 
 
-def write_deep_report(outcomes: dict[str, Outcome]) -> pathlib.Path:
-    """Write down what the deep tier found, when, of which commit and under which conditions."""
+def renew_deep_results(outcomes: dict[str, Outcome]) -> pathlib.Path:
+    """Write down what parts of the deep tier found, when and of which commit; what is known of the others stays."""
     now = datetime.datetime.now(tz=datetime.UTC)
     git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False, env=quiet)
+    commit = done.stdout[:12] + (" with local changes" if status.stdout.strip() else "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown system")
+    rows = dict(_deep_rows())
+    for name, one in outcomes.items():
+        rows[name] = (
+            f"| {name} | {now:%Y-%m-%d %H:%M} | {commit} | "
+            f"{one.passed} | {one.failed} | {len(one.skipped)} | {one.seconds:.0f} | {one.remark} |"
+        )
+    order = [part.name for part in all_parts(deep=True)]
     lines = [
-        f"# Deep tests, {now:%Y-%m-%d}",
+        "# Deep tests",
         "",
-        f"- commit: {commit}{' with local changes' if status.stdout.strip() else ''}",
-        f"- written: {now:%Y-%m-%d %H:%M} UTC",
+        "`make test-deep` renews all lines, `make test-deep PART=…` one. Times are UTC.",
+        "",
         f"- machine: {os.cpu_count()} cores, {memory:.0f} GiB, {system}, kernel {platform.release()}",
         f"- Python {platform.python_version()}, {_ansible_version(pathlib.Path(sys.executable))}; "
         f"{core_part(OLDEST_CORE).name}: {_ansible_version(pathlib.Path(core_part(OLDEST_CORE).argv[0]))}",
         "",
-        "| part | passed | failed | skipped | seconds | remark |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| part | when | commit | passed | failed | skipped | seconds | remark |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
+        *(rows[name] for name in order if name in rows),
     ]
-    for name, one in outcomes.items():
-        lines.append(
-            f"| {name} | {one.passed} | {one.failed} | {len(one.skipped)} | {one.seconds:.0f} | {one.remark} |"
-        )
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"deep-{now:%Y-%m-%d}.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    DEEP_RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    DEEP_RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return DEEP_RESULTS
+
+
+def _deep_rows() -> Iterator[tuple[str, str]]:
+    """Walk over the parts that the committed results have, each with its line."""
+    lines = DEEP_RESULTS.read_text(encoding="utf-8").splitlines() if DEEP_RESULTS.exists() else []
+    for line in lines:
+        cells = line.split("|")
+        if len(cells) == 10 and not cells[1].strip().startswith(("part", "---")):
+            yield cells[1].strip(), line
 
 
 def _ansible_version(python: pathlib.Path) -> str:
@@ -343,6 +359,8 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
     failed = sum(one.failed for one in outcomes.values())
     skipped = [identity for one in outcomes.values() for identity in one.skipped]
     print(f"   {'all':{width}} {sum(one.seconds for one in outcomes.values()):.0f} s")
+    for identity in (identity for one in outcomes.values() for identity in one.failures):
+        print(f"   failed: {identity}")
     unexpected = unexpected_skips(skipped)
     for identity in unexpected:
         print(f"   skipped without a reason in {EXPECTED_SKIPS.relative_to(ROOT)}: {identity}")
@@ -355,11 +373,10 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
 def main() -> int:
     """Read the command line, run the parts, sum up; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    tiers = parser.add_mutually_exclusive_group()
-    tiers.add_argument(
+    parser.add_argument(
         "--only", nargs="+", default=[], metavar="PART", help="static, units, faults, core-…, or scenario NAME …"
     )
-    tiers.add_argument("--deep", action="store_true", help="run the deep tier and write docs/results/deep-DATE.md")
+    parser.add_argument("--deep", action="store_true", help="the deep tier, and its results into docs/results/deep.md")
     arguments = parser.parse_args()
     try:
         parts = chosen_parts(arguments.only, deep=arguments.deep)
@@ -381,7 +398,7 @@ def main() -> int:
         summarise(outcomes)
         return 130
     if arguments.deep and outcomes:
-        print(f"\nwritten: {write_deep_report(outcomes).relative_to(ROOT)}")
+        print(f"\nwritten: {renew_deep_results(outcomes).relative_to(ROOT)}")
     return summarise(outcomes)
 
 

@@ -52,6 +52,7 @@ def test_counts(reports: pathlib.Path) -> None:
     tests = "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('why')\n"
     outcome = run.run(part(reports, tests))
     assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, ["x::test_sample::test_c"])
+    assert outcome.failures == ["x::test_sample::test_b"]
 
 
 @pytest.mark.parametrize("tests", ["", "import absent\n", "import os\ndef test_a(): os._exit(0)\n"])
@@ -109,6 +110,18 @@ def test_parts_are_chosen_by_name() -> None:
         ValueError, match=r"no part unit: there are static, units, faults, core-2\.16, faults-deep and scenario NAME"
     ):
         run.chosen_parts(["unit"], deep=False)
+
+
+def test_a_part_of_the_deep_tier_renews_its_own_line(reports: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found of the other parts stays, and the order is that of the tier."""
+    monkeypatch.setattr(run, "DEEP_RESULTS", reports / "deep.md")
+    names = [one.name for one in run.all_parts(deep=True)][:2]
+    run.renew_deep_results({names[1]: run.Outcome(passed=1)})
+    run.renew_deep_results({names[0]: run.Outcome(passed=2), names[1]: run.Outcome(passed=3, failed=4)})
+    run.renew_deep_results({names[0]: run.Outcome(passed=5)})
+    lines = [line.split("|") for line in (reports / "deep.md").read_text(encoding="utf-8").splitlines()]
+    found = [(cells[1].strip(), cells[4].strip(), cells[5].strip()) for cells in lines if len(cells) == 10][2:]
+    assert found == [(names[0], "5", "0"), (names[1], "3", "4")]
 
 
 def test_programs_of_a_part_are_its_own() -> None:
