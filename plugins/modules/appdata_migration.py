@@ -88,9 +88,15 @@ options:
         description: The key.
         type: str
         required: true
+  join_only:
+    description:
+      - Whether this member brings nothing. V(migrate) then fails as long as no other member has moved its data there.
+    type: bool
+    default: false
   identity:
     description:
       - Files, as paths below O(target), that have to be the same on a member and at the target when the member joins.
+        A member that has none of its own takes those at the target.
     type: list
     elements: str
     default: []
@@ -263,12 +269,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.migration import Migration, Report, Request
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.switch import (
-    ON,
-    LinkSwitch,
-    PropertySwitch,
-    Switch,
-)
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.switch import ON, switch_of
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.target import LOSSES
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import Entry
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
@@ -278,16 +279,14 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.modu
 def request_of(params: dict[str, Any]) -> Request:
     """Return what the options ask for."""
     entries = tuple(Entry(**entry) for entry in params["entries"])
-    switch: Switch = LinkSwitch(entries, params["target"])
-    if params["property"]:
-        switch = PropertySwitch(params["property"]["path"], params["property"]["key"], params["target"])
     return Request(
         entries=entries,
         target=params["target"],
-        switch=switch,
+        switch=switch_of(entries, params["target"], params["property"]),
         member=params["member"] or socket.gethostname(),
         state_directory=params["state_directory"],
         identity=tuple(params["identity"]),
+        join_only=params["join_only"],
         units=tuple(params["units"]),
         accept=frozenset(params["accept"]),
         allow_same_file_system=params["allow_same_file_system"],
@@ -342,6 +341,7 @@ def main() -> None:
             "entries": {"type": "list", "elements": "dict", "options": entry, "required": True},
             "target": {"type": "path", "required": True},
             "property": {"type": "dict", "options": switch},
+            "join_only": {"type": "bool", "default": False},
             "identity": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "accept": {"type": "list", "elements": "str", "choices": sorted(LOSSES), "default": []},

@@ -8,6 +8,8 @@ SQLite keeps it whole through kills and power loss, and on disk: a million files
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import sqlite3
@@ -44,6 +46,17 @@ ON CONFLICT (path) DO UPDATE SET
     state = CASE WHEN {_SAME} THEN state ELSE {TO_DO} END,
     {", ".join(f"{one} = excluded.{one}" for one in _COLUMNS[1:])}
 """  # noqa: S608  # names of columns from above, no input
+
+
+def journal_path(state_directory: str, target: str) -> str:
+    """Return where the journal of the migration to a target lies."""
+    key = hashlib.sha256(os.fsencode(os.path.normpath(target))).hexdigest()[:16]
+    return os.path.join(state_directory, key, "journal")
+
+
+def journals(state_directory: str) -> list[str]:
+    """Return the journals that there are."""
+    return sorted(glob.glob(os.path.join(glob.escape(state_directory), "*", "journal")))
 
 
 @dataclass(frozen=True)

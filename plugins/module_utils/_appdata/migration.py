@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import secrets
 import time
@@ -31,7 +30,22 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata import target as targets
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.guards import check_entries, check_unused
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.journal import VERIFIED, Journal
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.journal import (
+    VERIFIED,
+    Journal,
+    journal_path,
+)
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.phases import (
+    CLEARING,
+    COPYING,
+    GONE,
+    JOINED,
+    PUBLISHING,
+    REMOVED,
+    REMOVING,
+    SWITCHED,
+    SWITCHING,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.scan import Needs, Scanner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.switch import (
     ASIDE,
@@ -56,9 +70,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.file
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.locks import exclusive
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.progress import BYTES, Progress
 
-COPYING, PUBLISHING, SWITCHING, SWITCHED = "copying", "publishing", "switching", "switched"
-CLEARING, REMOVING, REMOVED, JOINED = "clearing", "removing", "removed", "joined"
-
 #: Scans that may find something new while nothing is to run, before a migration gives up.
 _ROUNDS = 5
 #: Of the space that is needed, so much more has to be free: directories and the file system's own books.
@@ -67,7 +78,11 @@ _SPARE = 1.05
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be moved, and how. `identity` names what has to be the same on a member that joins."""
+    """What is to be moved, and how.
+
+    `identity` names what has to be the same on a member that joins. `join_only` tells that this member brings nothing:
+    another one has moved its data there.
+    """
 
     entries: tuple[Entry, ...]
     target: str
@@ -79,6 +94,7 @@ class Request:
     accept: frozenset[str] = frozenset()
     allow_same_file_system: bool = False
     workers: int = 0
+    join_only: bool = False
 
 
 @dataclass
@@ -109,8 +125,7 @@ class Migration:
         self._request = request
         self._runner = runner
         self._status_file = status_file
-        key = hashlib.sha256(os.fsencode(os.path.normpath(request.target))).hexdigest()[:16]
-        self._state = os.path.join(request.state_directory, key)
+        self._journal_path = journal_path(request.state_directory, request.target)
         self._staging = os.path.join(request.target, OWN, "staging")
         self._report = Report()
         # Before anything else: whoever asks a server that is gone waits for ever
@@ -123,17 +138,13 @@ class Migration:
         """Tell what a phase would do; nothing is written but a temporary file. Raises ClusterkitError."""
         journal = Journal("")
         try:
-            path = os.path.join(self._state, "journal")
-            if os.path.exists(path):
-                journal.copy_from(path)
+            if os.path.exists(self._journal_path):
+                journal.copy_from(self._journal_path)
             known, on = journal.get("phase"), self._request.switch.state() == ON
             self._report.phase = known or ""
             if phase in ("precopy", "migrate"):
-                self._report.changed = not on
                 if not on:
-                    self._preview(journal)
-                    if phase == "precopy":
-                        self._report.changed = bool(self._report.to_copy)
+                    self._preview(journal, phase)
             elif phase == "rollback":
                 self._report.changed = self._request.switch.state() != NEITHER
                 if self._report.changed:
@@ -152,10 +163,10 @@ class Migration:
             "rollback": self._rollback,
             "remove_source": self._remove_source,
         }[phase]
-        os.makedirs(self._state, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self._journal_path), mode=0o700, exist_ok=True)
         # One lock for all: two targets of the same source are as wrong as two runs to one target
         with exclusive(os.path.join(self._request.state_directory, "lock"), 0, f"{phase} to {self._request.target}"):
-            journal = Journal(os.path.join(self._state, "journal"))
+            journal = Journal(self._journal_path)
             try:
                 with Progress(self._status_file, unit=BYTES) as progress:
                     guarded(lambda: do(journal, progress))
@@ -165,7 +176,7 @@ class Migration:
                 journal.close()
 
     def _precopy(self, journal: Journal, progress: Progress) -> None:
-        if self._request.switch.state() == ON or self._is_anothers():
+        if self._request.switch.state() == ON or self._is_gone(journal) or self._joins():
             return
         self._begin(journal)
         transfer, _scanner = self._prepare(journal, progress)
@@ -178,8 +189,14 @@ class Migration:
         if request.switch.state() == ON:
             self._finish_switch(journal)
             return
-        check_unused(list(self._places().values()), request.units, self._runner)
-        if self._is_anothers():
+        if self._is_gone(journal):
+            check_unused([], request.units, self._runner)
+            request.switch.on()
+            self._report.changed = True
+            return
+        joins = self._joins()
+        check_unused(list(self._places(required=not joins).values()), request.units, self._runner)
+        if joins:
             self._join(journal)
             return
         self._begin(journal)
@@ -188,7 +205,7 @@ class Migration:
         self._copy_until_nothing_changes(journal, transfer, scanner)
         check_unused(list(self._places().values()), request.units, self._runner)
         self._publish(journal, transfer)
-        journal.set(phase=SWITCHING, before=request.switch.before())
+        journal.set(phase=SWITCHING, before=request.switch.before(), moved=self._moved())
         request.switch.on()
         self._finish_switch(journal)
         self._report.changed = True
@@ -199,7 +216,8 @@ class Migration:
         if request.switch.state() == NEITHER and phase in (None, COPYING):
             return
         self._require_originals(journal)
-        check_unused([request.target, *self._places().values()], request.units, self._runner)
+        places = self._places(required=phase != JOINED).values()
+        check_unused([request.target, *places], request.units, self._runner)
         self._report.changed = True
         if request.switch.state() != NEITHER:
             request.switch.off(journal.get("before"))
@@ -241,12 +259,12 @@ class Migration:
 
     # --- before anything is copied -----------------------------------------------------------------------------------
 
-    def _places(self) -> dict[int, str]:
-        """Return where the originals lie that there are."""
+    def _places(self, required: bool = True) -> dict[int, str]:
+        """Return where the originals lie that there are. Raises ClusterkitError for none, where one is required."""
         found = {number: original(entry) for number, entry in enumerate(self._request.entries)}
         self._report.absent = [self._request.entries[number].source for number, place in found.items() if not place]
         places = {number: place for number, place in found.items() if place}
-        if not places:
+        if required and not places:
             raise ClusterkitError(f"nothing to be moved: none of {', '.join(self._report.absent)} is there")
         return places
 
@@ -260,6 +278,39 @@ class Migration:
                 f"{marker['member']} is moving its data to {self._request.target}, or was interrupted: let it finish"
             )
         return True
+
+    def _joins(self) -> bool:
+        """Tell whether this member is to use what another one has brought. Raises ClusterkitError when nobody has."""
+        if self._is_anothers():
+            return True
+        if self._request.join_only:
+            raise ClusterkitError(
+                f"no other member has brought its data to {self._request.target} yet: migrate the one whose data are "
+                "to be shared first"
+            )
+        return False
+
+    def _is_gone(self, journal: Journal) -> bool:
+        """Tell whether the old location is no more, so that only the new one can be used, whatever the switch says.
+
+        Raises ClusterkitError when somebody has switched back by hand while both are there: a copy of the old location
+        would overwrite what was written at the new one.
+        """
+        phase, target = journal.get("phase"), self._request.target
+        if phase in GONE or (phase == SWITCHED and not self._places(required=False)):
+            marker = targets.read_marker(target) if os.path.isdir(target) else {}
+            if not marker.get("published") or marker["migration"] != journal.get("migration"):
+                raise ClusterkitError(
+                    f"the data were moved to {target}, where they cannot be seen: is the shared storage mounted?"
+                )
+            return True
+        if phase != SWITCHED:
+            return False
+        raise ClusterkitError(
+            f"the data were moved to {target}, and somebody has switched back by hand since. What was written there "
+            "meanwhile would be overwritten: roll back, which keeps it aside, and migrate again; or switch to it again "
+            "by hand"
+        )
 
     def _look_at_target(self, places: Mapping[int, str]) -> targets.Mount:
         request = self._request
@@ -413,16 +464,21 @@ class Migration:
                     {"source": entry.source, "name": entry.name, "files": files, "bytes": size, "keep": entry.keep}
                 )
 
-    def _preview(self, journal: Journal) -> None:
-        request, places = self._request, self._places()
-        if self._is_anothers():
+    def _preview(self, journal: Journal, phase: str) -> None:
+        request, migrate = self._request, phase == "migrate"
+        self._report.changed = migrate
+        if self._is_gone(journal):
+            return
+        if self._joins():
             self._compare_identity()
             return
+        places = self._places()
         self._look_at_target(places)
         scanner = Scanner(journal, request.entries, places, request.target, request.switch.links_stay)
         generation = scanner.run()
         self._measure(journal)
         self._check_space(journal, generation)
+        self._report.changed = migrate or bool(self._report.to_copy)
 
     # --- copying and putting in place --------------------------------------------------------------------------------
 
@@ -484,19 +540,21 @@ class Migration:
 
     def _join(self, journal: Journal) -> None:
         self._compare_identity()
-        journal.set(phase=JOINED, before=self._request.switch.before())
+        journal.set(phase=JOINED, before=self._request.switch.before(), moved=self._moved())
         self._request.switch.on()
         self._report.changed = True
 
     def _compare_identity(self) -> None:
-        """Raise ClusterkitError unless this member's own copy of what has to be the same is the same."""
+        """Raise ClusterkitError when what this member has of what has to be the same is another's.
+
+        One that has nothing of it yet takes it from there.
+        """
         wrong = []
         for name in self._request.identity:
             there = read_if_exists(os.path.join(self._request.target, name))
             mine = read_if_exists(self._own_path(name))
-            if there != mine:
-                how = "is not there" if there is None else "is not here" if mine is None else "differs"
-                wrong.append(f"{name} {how}")
+            if mine is not None and there != mine:
+                wrong.append(f"{name} {'is not there' if there is None else 'differs'}")
         if wrong:
             raise ClusterkitError(
                 f"this member is none of those that share {self._request.target}: {', '.join(wrong)}. Nothing was "
@@ -509,6 +567,11 @@ class Migration:
             if not entry.name or name == entry.name or name.startswith(f"{entry.name}/"):
                 return os.path.join(place, os.fsdecode(entry.at(os.fsencode(name)))).rstrip("/")
         raise ClusterkitError(f"identity names {name}, which is below none of the entries")
+
+    def _moved(self) -> dict[str, Any]:
+        """Return what has to be known of the migration later, when the program's configuration tells it no more."""
+        entries = [dataclasses.asdict(entry) for entry in self._request.entries]
+        return {"target": self._request.target, "entries": entries, "property": self._request.switch.told()}
 
     # --- afterwards --------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol, Sequence
+from typing import Mapping, Protocol, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import (
     Entry,
@@ -43,6 +43,9 @@ class Switch(Protocol):
     def off(self, before: str | None) -> None:
         """Use the old location."""
 
+    def told(self) -> dict[str, str] | None:
+        """Return the property that it is, None for links."""
+
 
 class PropertySwitch:
     """A key in a Java properties file: one write, so there is no moment in between."""
@@ -72,6 +75,10 @@ class PropertySwitch:
         new = present.without([self._key]) if before is None else present.with_values({self._key: before})
         write_atomically(self._path, new.content)
 
+    def told(self) -> dict[str, str]:
+        """Return where the property is."""
+        return {"path": self._path, "key": self._key}
+
     def _file(self) -> PropertiesFile:
         content = read_if_exists(self._path)
         if content is None:
@@ -98,6 +105,9 @@ class LinkSwitch:
 
     def before(self) -> None:
         """Return nothing: the originals themselves are kept."""
+
+    def told(self) -> None:
+        """Return nothing: it is links."""
 
     def on(self) -> None:
         """Let a link and its original change places, one after the other. Raises OSError."""
@@ -133,6 +143,11 @@ class LinkSwitch:
             if not os.path.lexists(place) and os.path.lexists(aside):
                 os.rename(aside, place)
             sync_directory(os.path.dirname(place))
+
+
+def switch_of(entries: Sequence[Entry], target: str, prop: Mapping[str, str] | None) -> Switch:
+    """Return what makes a program use the target: the property, or links in the places of the entries."""
+    return PropertySwitch(prop["path"], prop["key"], target) if prop else LinkSwitch(entries, target)
 
 
 def original(entry: Entry) -> str | None:

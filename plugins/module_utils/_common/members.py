@@ -14,20 +14,23 @@ from typing import Any, Iterable, Mapping, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
 
-def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str) -> list[dict[str, str]]:
+def cluster_members(
+    hostvars: Mapping[str, Any], hosts: Sequence[str], role: str, addresses: bool = True
+) -> list[dict[str, str]]:
     """Return the members in the inventory's order, each with `host`, `name` and `address`.
 
     `name` is the host's `<role>_name`, else its name in the inventory; `address` is its `<role>_address`, else the
-    address of its default route. Raises ClusterkitError for a member without an address and for two of one name.
+    address of its default route. `addresses` False is for members that need none: it is empty then. Raises
+    ClusterkitError for a member without an address and for two of one name.
     """
     members = []
     for host in hosts:
-        address = _address(hostvars[host], role)
+        address = _address(hostvars[host], role) if addresses else ""
         try:
             address = address and str(ipaddress.ip_address(address))
         except ValueError:
             raise ClusterkitError(f"{role}_address of {host} is {address!r}: give an address, not a name") from None
-        if not address:
+        if addresses and not address:
             raise ClusterkitError(
                 f"no address is known of {host}: set {role}_address for it in the inventory, or gather its facts"
             )
@@ -35,7 +38,7 @@ def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str
     for key, what in (("name", f"{role}_name"), ("address", f"{role}_address")):
         seen: dict[str, str] = {}
         for member in members:
-            other = seen.setdefault(member[key].lower(), member["host"])
+            other = seen.setdefault(member[key].lower(), member["host"]) if member[key] else member["host"]
             if other != member["host"]:
                 raise ClusterkitError(
                     f"{what} is {member[key]} for both {other} and {member['host']}: each needs its own"
@@ -46,6 +49,11 @@ def cluster_members(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str
 def members_without_address(hostvars: Mapping[str, Any], hosts: Sequence[str], role: str) -> list[str]:
     """Return the hosts whose address has still to be asked of them."""
     return [host for host in hosts if not _address(hostvars[host], role)]
+
+
+def unasked(host: str) -> str:
+    """Say that a member did not answer, before a run changes anything."""
+    return f"{host} could not be asked: it has to be reachable, also when --limit leaves it out."
 
 
 def _address(variables: Mapping[str, Any], role: str) -> str:

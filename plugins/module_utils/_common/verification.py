@@ -23,6 +23,10 @@ class Verification:
         if member not in self._seen:
             self._seen.append(member)
 
+    def silent(self, member: str) -> None:
+        """Note a member that could not be asked."""
+        self.check("answers", False, f"{member} could not be asked", member)
+
     def check(self, name: str, ok: bool, evidence: str, member: str = "") -> None:
         """Note a check, its result, and what was seen that says so."""
         entry: dict[str, Any] = {"name": name, "ok": bool(ok), "evidence": evidence}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.members import unasked
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 
@@ -43,7 +44,7 @@ def problems(
     for member in members:
         info = found.get(member["host"])
         if not info:
-            out.append(f"{member['host']} could not be asked: it has to be reachable, also when --limit leaves it out.")
+            out.append(unasked(member["host"]))
             continue
         out += _problems_of(member["host"], info, members, manage_hosts)
         out += _lost(member["host"], info, members, leaving)
@@ -186,7 +187,7 @@ def verification(found: Found, members: Members, cluster: str, probes: Found | N
         info = found.get(member["host"])
         name = member["name"]
         if not info:
-            document.check("answers", False, f"{name} could not be asked", name)
+            document.silent(name)
             continue
         # A member is in the cluster when the others reach it, not when Ansible does
         others = [found[one["host"]] for one in members if one is not member and one["host"] in found]

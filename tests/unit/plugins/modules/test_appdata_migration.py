@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -184,6 +185,49 @@ def test_a_second_member_merges_nothing(run: Run, server: Server, tmp_path: Path
     run("rollback", on=second)
     assert second.properties.read_text() == f"{KEY}=..\n"
     assert equal(server.data, server.target)
+
+
+def test_a_member_without_data_takes_those_that_are_there(run: Run, server: Server, tmp_path: Path) -> None:
+    second = Server(tmp_path, "n2")
+    for check in (False, True):
+        assert "no other member has brought" in run("migrate", check=check, on=second, join_only=True)["msg"]
+    run("migrate")
+    shutil.rmtree(second.data)
+    for check in (True, False):
+        assert run("migrate", check=check, on=second, join_only=True)["changed"]
+    assert second.properties.read_text() == f"{KEY}={server.target}\n"
+    assert equal(server.data, server.target)
+    assert run("rollback", on=second)["changed"]
+    assert second.properties.read_text() == f"{KEY}=..\n"
+
+
+def test_who_switched_back_by_hand_loses_nothing(run: Run, server: Server) -> None:
+    run("migrate")
+    (server.target / "log").write_text("written at the new location\n")
+    server.properties.write_text(f"{KEY}=..\n")
+    for phase in ("precopy", "migrate"):
+        for check in (False, True):
+            assert "somebody has switched back by hand" in run(phase, check=check)["msg"]
+    kept = Path(run("rollback")["kept"])
+    assert (kept / "log").read_text() == "written at the new location\n"
+    assert run("migrate")["changed"]
+    assert equal(server.data, server.target)
+
+
+def test_where_the_originals_are_gone_it_switches_again(run: Run, server: Server) -> None:
+    run("migrate")
+    run("remove_source")
+    (server.target / "log").write_text("written at the new location\n")
+    server.properties.write_text(f"{KEY}=..\n")
+    assert not run("precopy")["changed"]
+    (server.target / OWN).rename(server.target / "elsewhere")
+    for check in (False, True):
+        assert "is the shared storage mounted?" in run("migrate", check=check)["msg"]
+    (server.target / "elsewhere").rename(server.target / OWN)
+    for check in (True, False):
+        assert run("migrate", check=check)["changed"]
+    assert server.properties.read_text() == f"{KEY}={server.target}\n"
+    assert (server.target / "log").read_text() == "written at the new location\n"
 
 
 def test_a_member_waits_for_the_first_one(run: Run, server: Server, tmp_path: Path) -> None:
