@@ -16,9 +16,11 @@ def test_entry_points_can_be_called_by_themselves(scenario: Scenario, points: li
     if not path.exists():
         pytest.fail("the scenario has no vars/role.yml that names its role and group")
     about = yaml.safe_load(path.read_text(encoding="utf-8"))
-    variables = {"entry_role": about["role"], "entry_hosts": about["group"], "entry_points": points}
+    role = str(about["role"]).rpartition(".")[2]
+    # A role that brings no program has no `install`, for instance
+    has = [point for point in points if (ROOT / "roles" / role / "tasks" / f"{point}.yml").exists()]
+    variables = {"entry_role": about["role"], "entry_hosts": about["group"], "entry_points": has}
     run = scenario.play(ROOT / "molecule" / "shared" / "entry_points.yml", variables=variables).check()
     assert run.changed == set()
-    role = str(about["role"]).rpartition(".")[2]
     left = {"verify": f"{role}_verification", "export": f"{role}_exported"}.get(points[-1])
     assert left is None or all(left in facts for facts in run.facts.values())
