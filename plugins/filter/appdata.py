@@ -11,9 +11,16 @@ from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members im
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata import cluster
 
 
-def appdata_uses(found: Mapping[str, Mapping[str, Any]], **options: Any) -> dict[str, dict[str, Any]]:
+def appdata_uses(
+    found: Mapping[str, Mapping[str, Any]],
+    target: str,
+    layouts: Mapping[str, Mapping[str, Any]],
+    base: str,
+    layout: str = "auto",
+    since: str = "",
+) -> dict[str, dict[str, Any]]:
     """Return for each host how it uses the target: see `cluster.use`."""
-    return {host: cluster.use(info, **options) for host, info in found.items()}
+    return {host: cluster.use(info, target, layouts, base, layout, since) for host, info in found.items()}
 
 
 class FilterModule:

@@ -121,6 +121,16 @@ def test_limited_run_keeps_the_cluster_whole(scenario: Scenario, nodes: Nodes) -
     assert run.facts["n2"]["csync2_verification"]["members_seen"] == ["n1", "n2"]
 
 
+def test_a_member_that_is_off_is_named(scenario: Scenario, nodes: Nodes) -> None:
+    """A run that is limited to another one does not go on without it."""
+    nodes["n2"].engine("pause")
+    try:
+        run = scenario.play("converge.yml", "--limit", "n1", "--ssh-common-args=-o ConnectTimeout=3")
+        assert "no address is known of n2: it has to be reachable" in run.complaint() and run.changed == set()
+    finally:
+        nodes["n2"].engine("unpause")
+
+
 def test_two_keys_are_refused_until_one_is_named(scenario: Scenario, nodes: Nodes) -> None:
     """Different keys stop the run before a change, without being shown; the authority's key then goes to all."""
     other = "k" * 64

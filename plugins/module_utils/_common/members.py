@@ -32,7 +32,8 @@ def cluster_members(
             raise ClusterkitError(f"{role}_address of {host} is {address!r}: give an address, not a name") from None
         if addresses and not address:
             raise ClusterkitError(
-                f"no address is known of {host}: set {role}_address for it in the inventory, or gather its facts"
+                f"no address is known of {host}: it has to be reachable, so that its facts can be gathered, or set "
+                f"{role}_address for it in the inventory"
             )
         members.append({"host": host, "name": str(hostvars[host].get(f"{role}_name") or host), "address": address})
     for key, what in (("name", f"{role}_name"), ("address", f"{role}_address")):

@@ -42,10 +42,16 @@ def test_names_and_addresses() -> None:
 
 def test_members_without_address() -> None:
     assert members_without_address(HOSTVARS, ["h5", "h1", "h3"], "web") == ["h5"]
+    assert cluster_members(HOSTVARS, ["h1", "h5"], "web", addresses=False) == [
+        {"host": "h1", "name": "n1", "address": ""},
+        {"host": "h5", "name": "h5", "address": ""},
+    ]
     with pytest.raises(ClusterkitError) as caught:
         cluster_members(HOSTVARS, ["h1", "h5"], "web")
     assert (
-        str(caught.value) == "no address is known of h5: set web_address for it in the inventory, or gather its facts"
+        str(caught.value)
+        == "no address is known of h5: it has to be reachable, so that its facts can be gathered, or set "
+        "web_address for it in the inventory"
     )
 
 
