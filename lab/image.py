@@ -26,9 +26,11 @@ ARCHIVES = (
     # What csync2 is built from
     *("autoconf", "automake", "bison", "flex", "gcc", "libc6-dev", "libgnutls28-dev", "librsync-dev"),
     *("libsqlite3-dev", "make", "pkg-config"),
-    # The Deploy server's stand-in (tests/fixtures/deploy_server), its database and its shared storage
+    # The Deploy server's stand-in (tests/fixtures/deploy_server), its database and its shared storage; OpenDJ
     *("openjdk-17-jre-headless", "tomcat10-common", "libmariadb-java", "mariadb-server"),
     *("glusterfs-server", "glusterfs-client"),
+    # How modules speak LDAP
+    "python3-ldap",
 )
 USER = "ops"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Original archives of programs that roles build from source, from where the machine has its packages from."""
+"""Original archives of programs that roles build or install, from where the machine, or a role, has them from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lab import image
-from lab.steps import LAB, LabError, locked, run, run_logged, say, write_atomically
+from lab.steps import LAB, ROOT, LabError, locked, run, run_logged, say, write_atomically
 
 DIRECTORY = LAB / "sources"
 _APT_HELPER = "/usr/lib/apt/apt-helper"
@@ -27,8 +27,43 @@ class Archive:
         """Where it is kept."""
         return DIRECTORY / f"{self.package}.orig.tar.gz"
 
+    def uri(self) -> str:
+        """Return where the machine's package sources have it. Raises LabError."""
+        return _uri(self)
 
-ARCHIVES = {
+
+@dataclass(frozen=True)
+class RoleArchive:
+    """What a role downloads by its defaults, with the checksum and from the place that these say."""
+
+    role: str
+
+    def _default(self, name: str) -> str:
+        text = (ROOT / "roles" / self.role / "defaults" / "main.yml").read_text(encoding="utf-8")
+        found = re.search(rf"^{self.role}_{name}: (\S+)$", text, re.M)
+        if not found:
+            raise LabError(f"the defaults of role {self.role} have no {self.role}_{name}")
+        return found.group(1)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 that it has to have."""
+        return self._default("checksum").partition(":")[2]
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Where it is kept: as it is laid out in a Maven repository, so that nodes can be given one."""
+        group, _colon, name = self._default("artifact").partition(":")
+        version = self._default("version")
+        return DIRECTORY / "maven" / group.replace(".", "/") / name / version / f"{name}-{version}.zip"
+
+    def uri(self) -> str:
+        """Return where the role has it from."""
+        return f"{self._default('repository')}/{self.path.relative_to(DIRECTORY / 'maven')}"
+
+
+ARCHIVES: dict[str, Archive | RoleArchive] = {
+    "opendj": RoleArchive("opendj_server"),
     "csync2": Archive("csync2", "89319ae251d7152818ec65886685098da686dfbe6dc2f069c1f816079b2a920c"),
 }
 
@@ -38,9 +73,9 @@ def fetch(name: str) -> pathlib.Path:
     archive = ARCHIVES[name]
     with locked("sources"):
         if not archive.path.exists() or hashlib.sha256(archive.path.read_bytes()).hexdigest() != archive.sha256:
-            say(f"downloading the source of {name}")
-            uri = _uri(archive)
-            run([_APT_HELPER, "download-file", uri, str(archive.path), f"SHA256:{archive.sha256}"], limit=300)
+            say(f"downloading the archive of {name}")
+            archive.path.parent.mkdir(parents=True, exist_ok=True)
+            run([_APT_HELPER, "download-file", archive.uri(), str(archive.path), f"SHA256:{archive.sha256}"], limit=300)
     return archive.path
 
 

@@ -16,7 +16,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Collection, Iterable, Mapping, Sequence
+from typing import IO, Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.process import end_with_parent
@@ -76,6 +76,27 @@ class Runner:
         self._limit = limit
         self._env = dict(env or {})
         self._secrets = tuple(secrets)
+        self._inherited: tuple[int, ...] = ()
+
+    @contextlib.contextmanager
+    def secret_files(self, *contents: str | bytes) -> Iterator[list[str]]:
+        """Let the commands that are run meanwhile read each of `contents` as a file; yield the paths to give them.
+
+        The files are in memory and have no name: no other process finds them, no disk ever has them, and nothing stays
+        behind, however this process ends. Their texts are masked in every error.
+        """
+        before = self._inherited, self._secrets
+        files: list[IO[bytes]] = []
+        try:
+            for content in contents:
+                files.append(_in_memory(content.encode() if isinstance(content, str) else content))
+            self._inherited += tuple(file.fileno() for file in files)
+            self._secrets += tuple(content for content in contents if isinstance(content, str))
+            yield [f"/dev/fd/{file.fileno()}" for file in files]
+        finally:
+            self._inherited, self._secrets = before
+            for file in files:
+                file.close()
 
     def run(
         self,
@@ -133,6 +154,7 @@ class Runner:
                 stderr=subprocess.PIPE,
                 env=env,
                 cwd=cwd,
+                pass_fds=self._inherited,
                 start_new_session=True,
                 # The session of its own that makes the limit work also hides it from whoever kills the module: it would
                 # go on unseen, and meet the next run's. (What runs here takes no lock.)

@@ -58,3 +58,33 @@ def test_mirror_without_the_source(fetch: Callable[[], list[list[str]]], monkeyp
     monkeypatch.setattr(sources, "run", lambda *_arguments, **_options: "")
     with pytest.raises(steps.LabError, match="have no original archive of csync2"):
         fetch()
+
+
+def test_archive_of_a_role_is_what_its_defaults_say(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Place, version and checksum are pinned once: in the role. It is kept in the layout of a repository."""
+    monkeypatch.setattr(steps, "LAB", tmp_path)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.setattr(sources, "DIRECTORY", tmp_path / "sources")
+    defaults = tmp_path / "roles" / "opendj_server" / "defaults" / "main.yml"
+    defaults.parent.mkdir(parents=True)
+    digest = hashlib.sha256(b"zip").hexdigest()
+    defaults.write_text(
+        "opendj_server_version: 1.2\nopendj_server_artifact: org.example:server\n"
+        f"opendj_server_repository: https://repository.example/maven2\nopendj_server_checksum: sha256:{digest}\n"
+    )
+    asked: list[list[str]] = []
+
+    def run(argv: Sequence[str], **_options: object) -> str:
+        asked.append(list(argv[2:]))
+        pathlib.Path(argv[3]).write_bytes(b"zip")
+        return ""
+
+    monkeypatch.setattr(sources, "run", run)
+    kept = tmp_path / "sources" / "maven" / "org/example/server/1.2/server-1.2.zip"
+    assert sources.fetch("opendj") == kept
+    address = "https://repository.example/maven2/org/example/server/1.2/server-1.2.zip"
+    assert asked == [[address, str(kept), f"SHA256:{digest}"]]
+    assert sources.fetch("opendj").read_bytes() == b"zip" and len(asked) == 1
+    defaults.write_text("opendj_server_version: 1.2\n")
+    with pytest.raises(steps.LabError, match="opendj_server have no opendj_server_artifact"):
+        sources.fetch("opendj")

@@ -208,3 +208,18 @@ def test_mask_hides_every_line_of_a_secret_with_several() -> None:
     assert mask("line 2: MIIEvQIBADANBgkq", [pem]) == f"line 2: {MASK}"
     assert mask("password entered", ["entered\n"]) == f"password {MASK}"
     assert mask("nothing to hide", ["", "\n"]) == "nothing to hide"
+
+
+def test_secret_files_are_read_by_the_command_and_by_nobody_else() -> None:
+    runner = Runner()
+    with runner.secret_files("CANARY one\n", b"\xfftwo") as (one, two):
+        # The command may be another user's, and open the file more than once
+        result = runner.run(["cat", one, one, two])
+        assert result.stdout == "CANARY one\nCANARY one\n\udcfftwo"
+        assert "CANARY" not in " ".join(result.argv)
+        with pytest.raises(ClusterkitError, match=r"it said: \*{8}") as raised:
+            runner.run(["sh", "-c", 'echo "it said: $(cat "$1")" >&2; exit 3', "sh", one])
+        assert "CANARY" not in str(raised.value.details)
+    assert not Path(one).exists()
+    # Those that come later inherit nothing
+    assert runner.run(["sh", "-c", "ls /proc/self/fd"]).stdout.split() == ["0", "1", "2", "3"]
