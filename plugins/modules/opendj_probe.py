@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: opendj_probe
+short_description: An entry that shows whether an OpenDJ server takes writes
+version_added: 0.1.0
+author:
+  - clusterkit contributors (@clusterkit)
+description:
+  - Writes an entry C(cn=clusterkit-probe-NAME) directly below each base DN, or removes it. A server that lets one bind
+    may still refuse to write, and members may answer without replicating.
+  - M(clusterkit.middleware.opendj_replication_info) tells which probes have arrived at a server.
+requirements:
+  - python-ldap on the target
+attributes:
+  check_mode:
+    support: full
+    description: Reports the change and makes none.
+  diff_mode:
+    support: none
+    description: What is written says nothing.
+  idempotent:
+    support: partial
+    description: A probe with the same O(token) is no change.
+options:
+  name:
+    description: Name of the member that the probe is of.
+    type: str
+    required: true
+  state:
+    description: Whether the probe is written or removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  token:
+    description: What the probe holds. Needed for V(present).
+    type: str
+  base_dns:
+    description: Base DNs to write below. One without its entry is left out, since nothing can be below it.
+    type: list
+    elements: str
+    required: true
+  path:
+    description: Directory of the installation, which has the server's name, port and certificate.
+    type: path
+    default: /opt/opendj
+  bind_dn:
+    description: DN to bind as.
+    type: str
+    default: cn=directory manager
+  password:
+    description: Password of O(bind_dn).
+    type: str
+    required: true
+  limit:
+    description: Seconds that each question to the server may take.
+    type: float
+    default: 5.0
+"""
+
+EXAMPLES = r"""
+- name: Show that the server takes writes
+  clusterkit.middleware.opendj_probe:
+    name: idp1.example.org
+    token: "1795248000"
+    base_dns: ["o=site"]
+    password: "{{ directory_manager_password }}"
+"""
+
+RETURN = r"""
+written:
+  description: The base DNs below which there is now a probe with this token.
+  type: list
+  elements: str
+  returned: always
+  sample: ["o=site"]
+error:
+  description: Why the server did not take the write, empty where it did.
+  type: str
+  returned: always
+  sample: "idp1.example.org:4444 refuses to add cn=clusterkit-probe-idp1,o=site: Server is unwilling to perform"
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import probe, state
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import ONE, Directory
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import Installation
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Write or remove. What the server refuses is told, and no failure: a verification judges it."""
+    wanted = module.params
+    if wanted["state"] == "present" and not wanted["token"]:
+        raise ClusterkitError("token missing: state=present needs it")
+    result: dict[str, Any] = {"changed": False, "written": [], "error": ""}
+    try:
+        address = Installation(wanted["path"], Runner()).address(limit=wanted["limit"])
+        with Directory(address, wanted["bind_dn"], wanted["password"]) as directory:
+            for base in wanted["base_dns"]:
+                act(module, directory, base, result)
+    except ClusterkitError as error:
+        result["error"] = str(error)
+    return result
+
+
+def act(module: AnsibleModule, directory: Directory, base: str, result: dict[str, Any]) -> None:
+    """Write or remove one, and note what was done. Raises ClusterkitError."""
+    name, token = module.params["name"], module.params["token"]
+    present = state.probes(directory.search(base, ONE, f"(cn={state.PROBE}*)", ["cn", "description"]))
+    wanted = token if module.params["state"] == "present" else None
+    differs = present.get(name) != wanted
+    if differs and not module.check_mode:
+        if wanted is None:
+            probe.remove(directory, base, name)
+        elif not probe.write(directory, base, name, wanted):
+            return
+    result["changed"] = result["changed"] or differs
+    if wanted is not None:
+        result["written"].append(base)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "token": {"type": "str", "no_log": False},
+            "base_dns": {"type": "list", "elements": "str", "required": True},
+            "path": {"type": "path", "default": "/opt/opendj"},
+            "bind_dn": {"type": "str", "default": "cn=directory manager"},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "limit": {"type": "float", "default": 5.0},
+        },
+        supports_check_mode=True,
+    )
+    finish(module, run)
+
+
+if __name__ == "__main__":
+    main()
