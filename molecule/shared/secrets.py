@@ -17,12 +17,18 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from molecule.shared.scenario import Node
+import yaml
+
+from molecule.shared.scenario import ROOT, Node, Scenario
 
 #: Long enough that strace shows arguments and environments whole.
 STRACE = ("strace", "-f", "-v", "-q", "-s", "65535", "-e", "trace=execve")
+MARKER = "/var/cache/secrets-test-began"
+#: Loud on purpose: all that Ansible tells of tasks, arguments and differences.
+LOUD = ("-vvv", "--diff")
 
 
 def forms(secret: str) -> dict[str, bytes]:
@@ -125,3 +131,54 @@ def left_on_control_node(secrets: Iterable[str], since: float, apart: Iterable[p
                     if stat.S_ISREG(status.st_mode) and status.st_mtime >= since and str(path) not in skipped:
                         hits += [f"{path}: {hit}" for hit in found_in(path.read_bytes(), wanted)]
     return hits
+
+
+def declared_in(scenario: Scenario) -> dict[str, Any]:
+    """Return the scenario's vars/secrets.yml; what it may say stands in the tests that use it."""
+    path = scenario.directory / "vars" / "secrets.yml"
+    assert path.exists(), "the scenario has no vars/secrets.yml that gives its secret variables"
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+class Attempt:
+    """A run with secret variables, given by a closed file, and all places that are searched after it."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        nodes: dict[str, Node],
+        variables: dict[str, Any],
+        directory: pathlib.Path,
+        values: Sequence[str] = (),
+    ) -> None:
+        self.values = [*values, *(str(value) for value in variables.values())]
+        self.nodes = nodes
+        self.directory = directory
+        self.file = directory / "variables.json"
+        self.file.touch(mode=0o600)
+        self.file.write_text(json.dumps(variables), encoding="utf-8")
+        self.began = time.time()
+        self.argv = scenario.argv("converge.yml", *LOUD, "-e", f"@{self.file}")
+        for node in nodes.values():
+            node.out("touch", "-d", "-2 seconds", MARKER)
+
+    def run(self) -> subprocess.CompletedProcess[bytes]:
+        """Run to the end, with every program that is started here and on the nodes recorded."""
+        with contextlib.ExitStack() as stack:
+            for node in self.nodes.values():
+                stack.enter_context(traced(node, self.directory / f"{node.name}.trace"))
+            argv = [*STRACE, "-o", str(self.directory / "control.trace"), *self.argv]
+            return subprocess.run(argv, capture_output=True, timeout=280, check=False, cwd=ROOT)
+
+    def leaks(self, output: bytes, kept_in: list[str]) -> list[str]:
+        """Return where a secret was found that must not hold it."""
+        hits = [f"output: {hit}" for hit in found_in(output, self.values)]
+        for trace in self.directory.glob("*.trace"):
+            assert b"execve(" in trace.read_bytes(), f"{trace.name} recorded nothing"
+            hits += [f"{trace.name}: {hit}" for hit in found_in_trace(trace, self.values)]
+        for node in self.nodes.values():
+            for path, status in files_holding(node, self.values, MARKER).items():
+                if path not in kept_in or status != "600:root":
+                    hits.append(f"{node.name}:{path} ({status})")
+        return hits + left_on_control_node(self.values, self.began, [self.file])
