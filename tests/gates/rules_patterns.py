@@ -12,6 +12,7 @@ from tests.gates import tree
 
 RULES = (
     "ignore-errors",
+    "ignored-unreachable",
     "validate-certs",
     "host-key-checking",
     "pause",
@@ -89,6 +90,9 @@ def _task(path: str, lines: list[str], task: tree.Task) -> Iterator[tree.Finding
     action, arguments = task.action
     where = path, task.line
     given: dict[str, Any] = {**(arguments if isinstance(arguments, dict) else {}), **(task.data.get("args") or {})}
+    if task.data.get("ignore_unreachable") and task.data.get("any_errors_fatal") is not False:
+        advice = "any_errors_fatal of a play ends it for a host that is ignored, too: add any_errors_fatal: false"
+        yield tree.Finding(*where, "ignored-unreachable", advice)
     if action == "ansible.builtin.pause":
         yield tree.Finding(*where, "pause", "wait for a condition with a limit (until, wait_for), and ask no questions")
     if action == "ansible.builtin.wait_for" and not {"port", "path", "host"} & set(given):

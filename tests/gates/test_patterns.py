@@ -28,6 +28,7 @@ def rules_found(root: pathlib.Path, text: str, path: str = "roles/relay/tasks/ma
 
 BROKEN = {
     "ignore-errors": "- block:\n    - stat: {path: /x}\n      ignore_errors: true\n",
+    "ignored-unreachable": "- stat: {path: /x}\n  ignore_unreachable: true\n",
     "validate-certs": "- get_url: {url: x, dest: y, validate_certs: false}\n",
     "host-key-checking": "- command: {argv: [ssh, -o, StrictHostKeyChecking=no, host]}\n",
     "pause": "- name: Wait\n  ansible.builtin.pause:\n    seconds: 5\n",
