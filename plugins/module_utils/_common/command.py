@@ -34,6 +34,8 @@ _DRAIN_BYTES = 2 * 1024 * 1024
 _KEPT_BYTES = 64 * 1024 * 1024
 #: How often to look whether the command has ended while its pipes are open and silent.
 _LOOK_SECONDS = 0.05
+#: The same at first where they are closed: most commands end right behind that.
+_FIRST_LOOK_SECONDS = 0.001
 #: What an error carries of each output at most, and how many of the last lines its message quotes.
 _DETAIL_CHARACTERS = 65536
 _QUOTED_LINES = 5
@@ -202,6 +204,7 @@ class _Output:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._pause = _FIRST_LOOK_SECONDS
         self._selector = selectors.DefaultSelector()
         self._read: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
@@ -243,7 +246,8 @@ class _Output:
     def _read_once(self, seconds: float) -> None:
         if not self._selector.get_map():
             # Both pipes are closed, the process goes on: nothing to wake us
-            time.sleep(min(seconds, _LOOK_SECONDS))
+            time.sleep(min(seconds, self._pause))
+            self._pause = min(2 * self._pause, _LOOK_SECONDS)
             return
         for key, _events in self._selector.select(max(seconds, 0)):
             data = os.read(key.fd, 65536)
