@@ -69,7 +69,7 @@ def _users(places: Sequence[str]) -> Iterator[str]:
     for pid in os.listdir("/proc"):
         if not pid.isdecimal() or int(pid) == os.getpid():
             continue
-        for path in _open_paths(f"/proc/{pid}"):
+        for path in _open_paths(f"/proc/{pid}", places):
             if any(path == place or _is_inside(path, place) for place in places):
                 with contextlib.suppress(OSError), open(
                     f"/proc/{pid}/comm", encoding="utf-8", errors="replace"
@@ -78,17 +78,21 @@ def _users(places: Sequence[str]) -> Iterator[str]:
                 break
 
 
-def _open_paths(process: str) -> Iterator[str]:
+def _open_paths(process: str, places: Sequence[str]) -> Iterator[str]:
+    """Walk over what a process has open; of what it has mapped only what may be one of the places."""
     # What ends meanwhile uses nothing any more
     with contextlib.suppress(OSError):
         for link in ["cwd", "root", "exe", *(f"fd/{number}" for number in os.listdir(f"{process}/fd"))]:
             with contextlib.suppress(OSError):
                 yield os.readlink(f"{process}/{link}")
     with contextlib.suppress(OSError), open(f"{process}/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        for line in maps:
-            fields = line.rstrip("\n").split(None, 5)
-            if len(fields) == 6 and fields[5].startswith("/"):
-                yield fields[5]
+        text = maps.read()
+        # Programs map hundreds of files; looking into each line costs more than the rest of it
+        if any(place in text for place in places):
+            for line in text.splitlines():
+                fields = line.split(None, 5)
+                if len(fields) == 6 and fields[5].startswith("/"):
+                    yield fields[5]
 
 
 def _is_inside(path: str, directory: str) -> bool:

@@ -14,8 +14,7 @@ import json
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import FILE
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -27,6 +26,10 @@ PAGE = 2000
 _CACHE_KIB = 16384
 _BUSY_SECONDS = 5.0
 _COMMIT_SECONDS = 5.0
+#: Directories that are looked at again at once.
+_LISTINGS = 50
+#: Bytes that a name has at most.
+_LONGEST_NAME = 256
 
 #: What makes an item another one than it was when it was copied: see `Item`.
 _STAMP = ("kind", "mode", "uid", "gid", "size", "mtime", "ctime", "ino")
@@ -39,6 +42,8 @@ CREATE TABLE IF NOT EXISTS item (
     leader BLOB, generation INT, state INT DEFAULT {TO_DO}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS linked ON item (link) WHERE link IS NOT NULL;
+CREATE TABLE IF NOT EXISTS listing (path BLOB PRIMARY KEY, entry INT, generation INT, digest BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS extra (path BLOB PRIMARY KEY, holds TEXT) WITHOUT ROWID;
 """
 _UPSERT = f"""
 INSERT INTO item ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
@@ -46,6 +51,14 @@ ON CONFLICT (path) DO UPDATE SET
     state = CASE WHEN {_SAME} THEN state ELSE {TO_DO} END,
     {", ".join(f"{one} = excluded.{one}" for one in _COLUMNS[1:])}
 """  # noqa: S608  # names of columns from above, no input
+#: What lies in a directory itself and is none.
+_INSIDE = "path > ? AND path < ? AND instr(substr(path, ?), x'2f') = 0 AND kind != 'd' AND entry >= 0"
+
+
+def _inside(directory: bytes) -> tuple[bytes, bytes, int]:
+    """Return the values of `_INSIDE`; no name is as long and as far behind as the second one."""
+    below = directory + b"/" if directory else b""
+    return below, below + b"\xff" * _LONGEST_NAME, len(below) + 1
 
 
 def journal_path(state_directory: str, target: str) -> str:
@@ -59,8 +72,7 @@ def journals(state_directory: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(state_directory), "*", "journal")))
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """A file, directory or other thing as the source had it when it was last looked at; times in nanoseconds.
 
     `path` is below the target. `leader` is, of files that are hard links of one another, the one that is copied.
@@ -160,6 +172,59 @@ class Journal:
         row = self._one(f"{sql} AND path {beyond} ? ORDER BY path LIMIT 1", (generation, after or b""))
         return (bytes(row[0]), int(row[1])) if row else None
 
+    def known(self, directory: bytes, limit: int) -> dict[bytes, tuple[Any, ...]]:
+        """Return what is known of the things in a directory that are none themselves; of more than `limit` nothing.
+
+        By path: entry, the stamp, number of links, and what they are links of.
+        """
+        sql = f"SELECT path, entry, {', '.join(_STAMP)}, nlink, link FROM item WHERE {_INSIDE} LIMIT ?"  # noqa: S608  # names of columns
+        rows = self._all(sql, (*_inside(directory), limit + 1))
+        return {row[0]: row[1:] for row in rows} if len(rows) <= limit else {}
+
+    def still_there(self, directory: bytes, paths: Sequence[bytes], generation: int, all_known: bool) -> None:
+        """Note that a scan saw things in a directory as they are known; `all_known` tells that it knows no others."""
+        if all_known:
+            self._do(f"UPDATE item SET generation = ? WHERE {_INSIDE}", [(generation, *_inside(directory))])  # noqa: S608  # as above
+        else:
+            self._do("UPDATE item SET generation = ? WHERE path = ?", [(generation, path) for path in paths])
+
+    def note_listing(self, directory: bytes, entry: int, generation: int, digest: bytes) -> None:
+        """Note what stands for all that a scan saw in a directory."""
+        self._do("INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?)", [(directory, entry, generation, digest)])
+
+    def listings(self, generation: int) -> Iterator[list[tuple[bytes, int, bytes]]]:
+        """Walk over what a scan noted so, some directories with their entries at a time."""
+        last = None
+        sql = "SELECT path, entry, digest FROM listing WHERE generation = ? AND path"
+        while rows := self._all(
+            f"{sql} {'>=' if last is None else '>'} ? ORDER BY path LIMIT {_LISTINGS}", (generation, last or b"")
+        ):
+            yield rows
+            last = rows[-1][0]
+
+    def note_extras(self, seen: Iterable[bytes], extras: Sequence[tuple[bytes, str]]) -> None:
+        """Note what things have that their row does not say; `seen` are all that were looked at for it."""
+        self._do("DELETE FROM extra WHERE path = ?", [(path,) for path in seen])
+        self._do("INSERT INTO extra VALUES (?, ?)", extras)
+
+    def extras(self, generation: int) -> Iterator[tuple[bytes, int, str]]:
+        """Walk over what was noted so of what is there, with its entry."""
+        last = None
+        sql = "SELECT path, entry, holds FROM extra JOIN item USING (path) WHERE generation = ? AND path"
+        while rows := self._all(
+            f"{sql} {'>=' if last is None else '>'} ? ORDER BY path LIMIT {PAGE}", (generation, last or b"")
+        ):
+            yield from rows
+            last = rows[-1][0]
+
+    def distinct(self, columns: str, condition: str, values: Sequence[Any], limit: int) -> list[tuple[Any, ...]]:
+        """Return the values of columns that items have which fulfil a condition."""
+        return self._all(f"SELECT DISTINCT {columns} FROM item WHERE {condition} LIMIT {limit}", values)  # noqa: S608  # conditions are this package's own
+
+    def examples(self, condition: str, values: Sequence[Any], limit: int) -> list[bytes]:
+        """Return paths of items that fulfil a condition, the first ones."""
+        return [row[0] for row in self._all(f"SELECT path FROM item WHERE {condition} LIMIT {limit}", values)]  # noqa: S608  # as above
+
     def pair_links(self, generation: int, together: bool) -> None:
         """Note for hard links which of them is copied; `together` False has each copied for itself."""
         self._do("UPDATE item SET leader = NULL WHERE leader IS NOT NULL", [()])
@@ -184,7 +249,7 @@ class Journal:
         beyond, last = ("<", b"\xff" * 256) if backwards else (">=", b"")
         while True:
             sql = f"SELECT {_ITEM} FROM item WHERE path {beyond} ? AND ({condition}) ORDER BY path {order} LIMIT {PAGE}"  # noqa: S608  # conditions are this package's own
-            page = [Item(bytes(row[0]), *row[1:]) for row in self._all(sql, (last, *values))]
+            page = [Item._make(row) for row in self._all(sql, (last, *values))]
             if not page:
                 return
             yield page
@@ -225,16 +290,21 @@ class Journal:
 
     def forget(self, paths: Iterable[bytes]) -> None:
         """Forget items."""
-        self._do("DELETE FROM item WHERE path = ?", [(path,) for path in paths])
+        rows = [(path,) for path in paths]
+        self._do("DELETE FROM item WHERE path = ?", rows)
+        self._do("DELETE FROM extra WHERE path = ?", rows)
+        self._do("DELETE FROM listing WHERE path = ?", rows)
 
     def forget_all(self) -> None:
         """Forget all items."""
         self._do("DELETE FROM item", [()])
+        self._do("DELETE FROM extra", [()])
+        self._do("DELETE FROM listing", [()])
 
     def item(self, path: bytes) -> Item | None:
         """Return the item with a path."""
         row = self._one(f"SELECT {_ITEM} FROM item WHERE path = ?", (path,))  # noqa: S608  # names of columns
-        return Item(bytes(row[0]), *row[1:]) if row else None
+        return Item._make(row) if row else None
 
     def _do(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         try:

@@ -388,8 +388,8 @@ class Migration:
         request, places = self._request, self._places()
         mount = self._look_at_target(places)
         scanner = Scanner(journal, request.entries, places, request.target, request.switch.links_stay)
-        needs = Needs()
-        generation = scanner.run(needs)
+        generation = scanner.run()
+        needs = scanner.needs()
         probing = os.path.join(request.target, OWN, "probe")
         with directory(request.target, os.fsencode(OWN)) as own:
             remove(own, b"probe")
@@ -490,8 +490,9 @@ class Migration:
             self._report.copied += copied
             self._report.removed += removed
             transfer.reopen_differing()
-            generation = scanner.run()
-            journal.pair_links(generation, "hard_links" not in transfer.abilities.lost)
+            if not scanner.is_still_so(targets.FEW):
+                generation = scanner.run()
+                journal.pair_links(generation, "hard_links" not in transfer.abilities.lost)
             if not journal.count(left, (generation, VERIFIED))[0]:
                 return
         page = next(journal.pages(left, (generation, VERIFIED)))

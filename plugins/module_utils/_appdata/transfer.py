@@ -9,14 +9,12 @@ written whole, or at worst lost in a power failure, which reading it back finds.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import errno
 import itertools
 import os
 import stat
-from collections import deque
-from typing import Callable, Iterable, Iterator, List, Mapping, Sequence, Tuple, TypeVar
+from typing import Callable, Collection, Iterable, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.journal import (
     TO_DO,
@@ -36,7 +34,9 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tre
     copy_content,
     create,
     directory,
+    forget_cached,
     kind_of,
+    listing,
     open_to_read,
     remove,
     same_content,
@@ -46,21 +46,27 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tre
     status,
     sync_file_system,
     xattrs,
+    xattrs_of,
 )
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.crew import Crew
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.progress import Progress
 
-#: Items of one directory that a worker takes at once: its directories are opened once for all of them.
-_BATCH = 32
-#: Batches that wait for a free worker, for each of them.
-_AHEAD = 4
+#: Items of one directory that a worker takes at once, and their bytes: its directories are opened once for all of them.
+_BATCH, _BATCH_BYTES = 32, 4 * 1024 * 1024
+#: The same where nothing but their attributes is looked at.
+_BATCH_TO_LOOK_AT = 500
+#: On a local file system less than this is done sooner than workers are there.
+_FEW, _FEW_BYTES = 256, 64 * 1024 * 1024
+#: So many of the workers are processes; each has the others as threads, which only wait for answers.
+_PROCESSES = 4
 #: A file that comes back otherwise than it was written is written once more, and no third time.
 _ATTEMPTS = 2
 
 #: What is gone because the source changes while a program still runs.
 _GONE = (FileNotFoundError, NotADirectoryError)
-#: The states that items are in now.
-Outcome = List[Tuple[bytes, int]]
+#: The state that each of some items is in now; None: in that it was in.
+Outcome = List[Optional[int]]
 Task = Callable[[List[Item]], Outcome]
 _T = TypeVar("_T")
 
@@ -90,6 +96,8 @@ class Transfer:
         self._local = local
         self._progress = progress
         self._bytes = 0
+        #: These lie in a directory of their own at the source, wherever they come to.
+        self._roots = {os.fsencode(entry.name) for entry in entries}
 
     def run(self, generation: int) -> tuple[int, int]:
         """Do all that is to be done of what a scan saw; return how many files were copied and how many removed.
@@ -126,13 +134,11 @@ class Transfer:
     def differing(self, root: str) -> list[str]:
         """Return names of items, some, whose kind, size or attributes in `root` are not those they were left with."""
         found: list[str] = []
-
-        def look(items: list[Item]) -> Outcome:
-            found.extend(shown(path) for path, _state in self._differing(root, items))
+        for items, outcome in self._outcomes(
+            lambda items: self._differing(root, items), "state = ?", (VERIFIED,), _BATCH_TO_LOOK_AT
+        ):
+            found += [shown(item.path) for item, state in zip(items, outcome) if state == TO_DO]
             del found[_BATCH:]
-            return []
-
-        self._each(look, "state = ?", (VERIFIED,), "comparing")
         return sorted(found)
 
     def compare_in_use(self, root: str, condition: str) -> int:
@@ -140,35 +146,45 @@ class Transfer:
 
         Raises ClusterkitError for one that differs though nothing has changed it.
         """
-        changed: list[int] = []
-
-        def look(items: list[Item]) -> Outcome:
-            still = [(item.path, VERIFIED) for item in items]
-            with contextlib.ExitStack() as stack:
-                source = stack.enter_context(self._source(items[0]))
-                try:
-                    target = stack.enter_context(directory(root, split(items[0].path)[0]))
-                except _GONE:
-                    changed.append(len(items))
-                    return still
-                for item in items:
-                    present = status(target, _name(item))
-                    if present is None or not self._is_whole(item, present):
-                        changed.append(1)
-                    elif not _same_file(source, self._source_name(item), target, _name(item), item.size):
-                        raise ClusterkitError(
-                            f"{shown(item.path)} is not what was brought to {root}, though its time says so: the "
-                            "storage has damaged it. The originals stay"
-                        )
-            return still
-
         self._progress.total = self._journal.count(condition)[1]
-        self._each(look, condition, (), "verifying once more")
-        return sum(changed)
+        changed = done = 0
+        for items, outcome in self._outcomes(lambda items: self._compare_in_use(root, items), condition, ()):
+            changed += sum(state == TO_DO for state in outcome)
+            done += len(items)
+            self._tell(items, f"verifying once more ({done:,} files)")
+        return changed
+
+    def _compare_in_use(self, root: str, items: list[Item]) -> Outcome:
+        """Return TO_DO for what use has changed."""
+        outcome: Outcome = []
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(self._source(items[0]))
+            try:
+                target = stack.enter_context(directory(root, split(items[0].path)[0]))
+            except _GONE:
+                return [TO_DO] * len(items)
+            for item in items:
+                present = status(target, _name(item))
+                if present is None or not self._is_whole(item, present):
+                    outcome.append(TO_DO)
+                    continue
+                if not _same_file(source, self._source_name(item), target, _name(item), item.size):
+                    raise ClusterkitError(
+                        f"{shown(item.path)} is not what was brought to {root}, though its time says so: the "
+                        "storage has damaged it. The originals stay"
+                    )
+                outcome.append(None)
+        return outcome
 
     def reopen_differing(self) -> None:
         """Note that items have to be done again that somebody changed in the staging directory, or took away."""
-        self._each(lambda items: self._differing(self._staging, items), "state = ?", (VERIFIED,), "comparing")
+        found = self._outcomes(
+            lambda items: self._differing(self._staging, items), "state = ?", (VERIFIED,), _BATCH_TO_LOOK_AT
+        )
+        for items, outcome in found:
+            self._journal.mark([item.path for item, state in zip(items, outcome) if state == TO_DO], TO_DO)
+            self._tell([], "comparing")
+        self._journal.commit()
 
     def finish_root(self, target: str, made: bool) -> None:
         """Give the target itself the attributes of what it stands for, when it was copied as a whole or is new."""
@@ -180,12 +196,17 @@ class Transfer:
             self._give_attributes(item, opened, os.lstat(b".", dir_fd=opened), attributes)
 
     def _differing(self, root: str, items: list[Item]) -> Outcome:
+        """Return TO_DO for what does not look as it was left."""
         try:
             with directory(root, split(items[0].path)[0]) as opened:
-                wrong = [item for item in items if not self._stands(item, status(opened, _name(item)))]
+                if not self._local and len(items) > 1:
+                    # Over a network a directory brings the attributes of all in it along; asked one by one each
+                    # would be waited for
+                    for _child in listing(opened, b"."):
+                        pass
+                return [None if self._stands(item, status(opened, _name(item))) else TO_DO for item in items]
         except _GONE:
-            wrong = items
-        return [(item.path, TO_DO) for item in wrong]
+            return [TO_DO] * len(items)
 
     def _sync(self) -> None:
         if self._local:
@@ -194,44 +215,43 @@ class Transfer:
     # --- one after the other, or many at once ------------------------------------------------------------------------
 
     def _each(self, task: Task, condition: str, values: Sequence[object], note: str, touches: bool = False) -> int:
-        """Do a task for all items that fulfil a condition, note what came of it, return how many are further now.
+        """Do a task for all items that fulfil a condition, note what came of it, return how many are verified now.
 
         `touches` tells that the task changes directories, which then have to get their times anew.
         """
-        done = 0
-        with concurrent.futures.ThreadPoolExecutor(self.abilities.workers) as pool:
-            for page in self._journal.pages(condition, values):
-                sizes = {item.path: item.size for item in page if item.kind == FILE}
-                for outcome in self._spread(pool, task, _batches(page, self._entries)):
-                    for state in (TO_DO, WRITTEN, VERIFIED):
-                        self._journal.mark((path for path, one in outcome if one == state), state)
-                    if touches:
-                        self._journal.reopen({split(path)[0] for path, _state in outcome})
-                    done += sum(state != TO_DO for _path, state in outcome)
-                    self._bytes += sum(sizes.get(path, 0) for path, _state in outcome)
-                    self._progress.update(self._bytes, f"{note} ({done:,} files)")
-                self._journal.commit_now_and_then()
+        done = verified = 0
+        for items, outcome in self._outcomes(task, condition, values):
+            for state in {one for one in outcome if one is not None}:
+                self._journal.mark([item.path for item, one in zip(items, outcome) if one == state], state)
+            if touches and any(outcome):
+                self._journal.reopen([split(items[0].path)[0]])
+            done += sum(bool(state) for state in outcome)
+            verified += sum(state == VERIFIED for state in outcome)
+            # Some tasks bring and verify in one
+            self._tell(items, f"{note} ({done:,} files)", 2 if touches and VERIFIED in outcome else 1)
+            self._journal.commit_now_and_then()
         self._journal.commit()
-        return done
+        return verified
 
-    def _spread(
-        self, pool: concurrent.futures.ThreadPoolExecutor, task: Task, batches: Iterable[list[Item]]
-    ) -> Iterator[Outcome]:
-        if self.abilities.workers == 1:  # a thread would only cost
-            for batch in batches:
-                yield guarded(lambda: task(batch))  # noqa: B023  # it is called before the loop goes on
-            return
-        waiting: deque[concurrent.futures.Future[Outcome]] = deque()
+    def _outcomes(
+        self, task: Task, condition: str, values: Sequence[object], most: int = _BATCH
+    ) -> Iterator[tuple[list[Item], Outcome]]:
+        """Do a task for all items that fulfil a condition, here or in many workers."""
+        workers = self.abilities.workers
+        if self._local and workers > 1:
+            files, size = self._journal.count(condition, values)
+            workers = 1 if files < _FEW and size < _FEW_BYTES else workers
+        processes = min(workers, _PROCESSES)
         try:
-            for batch in batches:
-                waiting.append(pool.submit(task, batch))
-                if len(waiting) >= _AHEAD * self.abilities.workers:
-                    yield guarded(waiting.popleft().result)
-            while waiting:
-                yield guarded(waiting.popleft().result)
-        finally:
-            for future in waiting:
-                future.cancel()
+            with Crew(task, processes, -(-workers // processes)) as crew:
+                pages = self._journal.pages(condition, values)
+                yield from crew.do(batch for page in pages for batch in _batches(page, self._roots, most))
+        except OSError as error:
+            raise ClusterkitError(failure(error)) from None
+
+    def _tell(self, items: Sequence[Item], note: str, times: int = 1) -> None:
+        self._bytes += times * sum(item.size for item in items if item.kind == FILE)
+        self._progress.update(self._bytes, note)
 
     # --- tasks -------------------------------------------------------------------------------------------------------
 
@@ -249,37 +269,35 @@ class Transfer:
         return number
 
     def _write(self, items: list[Item]) -> Outcome:
-        outcome: Outcome = []
         with contextlib.ExitStack() as stack:
             target = stack.enter_context(directory(self._staging, split(items[0].path)[0], make=True))
             try:
                 source = stack.enter_context(self._source(items[0]))
             except _GONE:
-                return outcome
-            for item in items:
-                if item.kind == DIRECTORY:
-                    if _name(item) != b".":
-                        with directory(f"/proc/self/fd/{target}", _name(item), make=True):
-                            outcome.append((item.path, WRITTEN))
-                    continue
-                try:
-                    found = os.lstat(self._source_name(item), dir_fd=source)
-                except _GONE:
-                    continue
-                if item.is_still(found) and self._write_one(item, source, target, found):
-                    outcome.append((item.path, WRITTEN))
-        return outcome
+                return [None] * len(items)
+            # What is made in a directory takes over its list of access, and some storage gives attributes of its own
+            plain = not self._keeps_xattrs or not (self.abilities.native or self._present(target, b"."))
+            return [self._write_one(item, source, target, plain) for item in items]
 
-    def _write_one(self, item: Item, source: int, target: int, found: os.stat_result) -> bool:
-        """Bring one thing over; tell whether it is there now."""
-        name, source_name = _name(item), self._source_name(item)
+    def _write_one(self, item: Item, source: int, target: int, plain: bool) -> int | None:
+        """Bring one thing over; `plain` tells that what is made there has no attributes."""
+        name = _name(item)
+        if item.kind == DIRECTORY:
+            if name != b".":
+                with directory(f"/proc/self/fd/{target}", name, make=True):
+                    pass
+            return WRITTEN if name != b"." else None
+        source_name = self._source_name(item)
+        found = status(source, source_name)
+        if found is None or not item.is_still(found):
+            return None
+        if item.leader in (None, item.path) and item.kind == FILE:
+            return self._write_file(item, source, target, plain)
+        if item.kind in SPECIAL and "special_files" in self.abilities.lost:
+            return WRITTEN
         present = status(target, name)
         if item.leader not in (None, item.path):
-            return self._link(item, target, present)
-        if item.kind in SPECIAL and "special_files" in self.abilities.lost:
-            return True
-        if item.kind == FILE:
-            return self._write_file(item, source, target, present)
+            return WRITTEN if self._link(item, target, present) else None
         if present is not None:
             remove(target, name)
         if item.kind == LINK:
@@ -287,7 +305,7 @@ class Transfer:
         else:
             make_special(target, name, item.kind, found.st_rdev)
         self._give_attributes(item, target, os.lstat(name, dir_fd=target), xattrs(source, source_name))
-        return True
+        return WRITTEN
 
     def _link(self, item: Item, target: int, present: os.stat_result | None) -> bool:
         parent, leader = split(item.leader or b"")
@@ -300,58 +318,80 @@ class Transfer:
             return True
         return False
 
-    def _write_file(self, item: Item, source: int, target: int, present: os.stat_result | None) -> bool:
+    def _write_file(self, item: Item, source: int, target: int, plain: bool) -> int | None:
+        """Bring a file over, and read it back where that needs no wait for the whole file system."""
         name = _name(item)
         try:
             reading = open_to_read(source, self._source_name(item))
         except _GONE:
-            return False
+            return None
         try:
-            attributes = xattrs(source, self._source_name(item))
-            if present is not None:
+            attributes = self._held(xattrs_of(reading))
+            try:
+                writing = create(target, name, item.mode & 0o777)
+            except FileExistsError:
+                present = os.lstat(name, dir_fd=target)
                 # One with several names was another file's twin in an earlier run, or is it still
-                whole = present.st_nlink == 1 and self._is_whole(item, present)
-                if whole:
+                if present.st_nlink == 1 and self._is_whole(item, present):
                     self._give_attributes(item, target, present, attributes)
-                    return True
+                    return WRITTEN
                 remove(target, name)
-            writing = create(target, name, item.mode & 0o777)
+                writing = create(target, name, item.mode & 0o777)
             try:
                 copy_content(reading, writing, item.size)
-                if not self._local:
-                    os.fsync(writing)
+                same = self._local or _came_back(reading, writing, item.size)
                 present = os.fstat(writing)
+                has = {} if plain else self._foreign(xattrs_of(writing))
             finally:
                 os.close(writing)
-            self._give_attributes(item, target, present, attributes)
         finally:
             os.close(reading)
-        return True
+        if not same:
+            remove(target, name)
+            return WRITTEN if self._is_still(item, source) else TO_DO
+        self._give_attributes(item, target, present, attributes, has)
+        if self._local:
+            return WRITTEN
+        if not self._is_still(item, source):
+            return TO_DO
+        # The attributes as well come from the storage: it was asked for those that were given
+        stands = self._stands(item, status(target, name))
+        bare = plain and not attributes
+        return VERIFIED if stands and (bare or self._present(target, name) == attributes) else WRITTEN
 
     def _verify(self, items: list[Item]) -> Outcome:
-        outcome: Outcome = []
+        """Compare what has arrived with its source; what differs is removed, and stays as it was, written."""
         with contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(self._source(items[0]))
             except _GONE:
-                return [(item.path, TO_DO) for item in items]
+                return [TO_DO] * len(items)
             target = stack.enter_context(directory(self._staging, split(items[0].path)[0]))
+            arrived = {}
             for item in items:
-                try:
-                    same = self._is_same(item, source, target)
-                    found = os.lstat(self._source_name(item), dir_fd=source)
-                except _GONE:
-                    outcome.append((item.path, TO_DO))
-                    continue
-                if not item.is_still(found):
-                    outcome.append((item.path, TO_DO))
-                elif same:
-                    outcome.append((item.path, VERIFIED))
-                else:
-                    remove(target, _name(item))
-        return outcome
+                if item.kind == FILE:
+                    with contextlib.suppress(OSError):  # the comparison tells
+                        arrived[item.path] = open_to_read(target, _name(item))
+                        stack.callback(os.close, arrived[item.path])
+                        forget_cached(arrived[item.path], item.size)
+            return [self._verify_one(item, source, target, arrived.get(item.path, -1)) for item in items]
 
-    def _is_same(self, item: Item, source: int, target: int) -> bool:
+    def _verify_one(self, item: Item, source: int, target: int, arrived: int) -> int | None:
+        try:
+            same = self._is_same(item, source, target, arrived)
+        except _GONE:
+            return TO_DO
+        if not self._is_still(item, source):
+            return TO_DO
+        if not same:
+            remove(target, _name(item))
+        return VERIFIED if same else None
+
+    def _is_still(self, item: Item, source: int) -> bool:
+        found = status(source, self._source_name(item))
+        return found is not None and item.is_still(found)
+
+    def _is_same(self, item: Item, source: int, target: int, arrived: int) -> bool:
         """Tell whether what has arrived is what was sent, in content and attributes."""
         name, source_name = _name(item), self._source_name(item)
         if item.kind in SPECIAL and "special_files" in self.abilities.lost:
@@ -359,6 +399,8 @@ class Transfer:
         present = status(target, name)
         if present is None or not self._stands(item, present):
             return False
+        if item.kind == FILE and item.leader in (None, item.path):
+            return arrived >= 0 and self._is_same_file(item, source, arrived)
         if self._present(target, name) != self._held(xattrs(source, source_name)):
             return False
         if item.leader not in (None, item.path):
@@ -366,9 +408,15 @@ class Transfer:
             with directory(self._staging, parent) as opened:
                 first = status(opened, leader)
             return first is not None and (first.st_dev, first.st_ino) == (present.st_dev, present.st_ino)
-        if item.kind == LINK:
-            return os.readlink(name, dir_fd=target) == os.readlink(source_name, dir_fd=source)
-        return item.kind != FILE or _same_file(source, source_name, target, name, item.size)
+        return item.kind != LINK or os.readlink(name, dir_fd=target) == os.readlink(source_name, dir_fd=source)
+
+    def _is_same_file(self, item: Item, source: int, arrived: int) -> bool:
+        reading = open_to_read(source, self._source_name(item))
+        try:
+            has = self._foreign(xattrs_of(arrived)) if self._keeps_xattrs else {}
+            return has == self._held(xattrs_of(reading)) and same_content(reading, arrived, item.size)
+        finally:
+            os.close(reading)
 
     def _finish_directory(self, items: list[Item]) -> Outcome:
         outcome: Outcome = []
@@ -379,29 +427,43 @@ class Transfer:
                 self._give_attributes(item, target, os.lstat(_name(item), dir_fd=target), attributes)
                 if not self._stands(item, status(target, _name(item))):
                     raise ClusterkitError(f"the target did not take the attributes of the directory {shown(item.path)}")
-                outcome.append((item.path, VERIFIED))
+                outcome.append(VERIFIED)
         return outcome
 
     # --- attributes --------------------------------------------------------------------------------------------------
 
     def _give_attributes(
-        self, item: Item, target: int, present: os.stat_result, attributes: Mapping[str, bytes]
+        self,
+        item: Item,
+        target: int,
+        present: os.stat_result,
+        attributes: Mapping[str, bytes],
+        has: dict[str, bytes] | None = None,
     ) -> None:
-        """Give what stands at the target the item's attributes; its time comes last, as the sign that it is whole."""
+        """Give what stands at the target the item's attributes; its time comes last, as the sign that it is whole.
+
+        `has` is what it has of extended attributes, where that is known.
+        """
         name, lost = _name(item), self.abilities.lost
         if item.kind == LINK and "link_attributes" in lost:
             return  # it would be given to what the link leads to
         owned = (present.st_uid, present.st_gid) == (item.uid, item.gid) or "owners" in lost
         if not owned:
             os.chown(name, item.uid, item.gid, dir_fd=target, follow_symlinks=False)
-        has = self._present(target, name)
-        set_xattrs(target, name, self._held(attributes), has)
+        has = self._present(target, name) if has is None else has
+        wanted = self._held(attributes)
+        if wanted or has:
+            set_xattrs(target, name, wanted, has)
         # A new owner takes setuid away, and a list changes the group's permissions
-        if item.kind != LINK and (not owned or attributes or has or stat.S_IMODE(present.st_mode) != item.mode):
+        if item.kind != LINK and (not owned or wanted or has or stat.S_IMODE(present.st_mode) != item.mode):
             with contextlib.suppress(*([OSError] if "modes" in lost else [])):
                 os.chmod(name, item.mode, dir_fd=target)
         if item.entry >= 0 and present.st_mtime_ns != self.abilities.time(item.mtime):
             os.utime(name, ns=(item.mtime, item.mtime), dir_fd=target, follow_symlinks=False)
+
+    @property
+    def _keeps_xattrs(self) -> bool:
+        return not {"acls", "xattrs"} <= self.abilities.lost
 
     def _held(self, attributes: Mapping[str, bytes]) -> dict[str, bytes]:
         """Return those of a file's extended attributes that the target holds."""
@@ -413,7 +475,10 @@ class Transfer:
 
     def _present(self, target: int, name: bytes) -> dict[str, bytes]:
         """Return what the target has of extended attributes that it did not give by itself."""
-        return {one: value for one, value in xattrs(target, name).items() if one not in self.abilities.native}
+        return self._foreign(xattrs(target, name)) if self._keeps_xattrs else {}
+
+    def _foreign(self, attributes: Mapping[str, bytes]) -> dict[str, bytes]:
+        return {one: value for one, value in attributes.items() if one not in self.abilities.native}
 
     def _is_whole(self, item: Item, present: os.stat_result) -> bool:
         time = self.abilities.time
@@ -454,26 +519,40 @@ class Transfer:
 def _same_file(source: int, source_name: bytes, target: int, name: bytes, size: int) -> bool:
     reading, arrived = open_to_read(source, source_name), open_to_read(target, name)
     try:
+        forget_cached(arrived, size)
         return same_content(reading, arrived, size)
     finally:
         os.close(reading)
         os.close(arrived)
 
 
+def _came_back(reading: int, writing: int, size: int) -> bool:
+    """Tell whether a file that was written holds on its storage what it was written from."""
+    os.fsync(writing)
+    forget_cached(writing, size)
+    return same_content(reading, writing, size)
+
+
 def _name(item: Item) -> bytes:
     return split(item.path)[1] or b"."
 
 
-def _batches(page: Iterable[Item], entries: Sequence[Entry]) -> Iterator[list[Item]]:
+def _batches(page: Iterable[Item], roots: Collection[bytes], most: int) -> Iterator[list[Item]]:
     """Walk over items by what has its directory in common, at the source and at the target."""
 
     def place(item: Item) -> tuple[bytes, int, bool]:
-        is_entry = item.entry >= 0 and not entries[item.entry].at(item.path)
-        return split(item.path)[0], item.entry, is_entry
+        return split(item.path)[0], item.entry, item.path in roots
 
     for _place, group in itertools.groupby(page, place):
-        while batch := list(itertools.islice(group, _BATCH)):
-            yield batch
+        batch: list[Item] = []
+        size = 0
+        for item in group:
+            if len(batch) >= most or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(item)
+            size += item.size if item.kind == FILE and most == _BATCH else 0
+        yield batch
 
 
 def guarded(task: Callable[[], _T]) -> _T:
