@@ -22,6 +22,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.repl
     FORGET,
     INITIALIZE,
     MEND,
+    REJOIN,
     Dsreplication,
     Server,
     State,
@@ -96,6 +97,8 @@ class Membership:
         self._check_administrator(reference)
         if check:
             return outcome
+        if REJOIN in outcome.steps:
+            self._leave()
         failure = self._enable(reference, outcome)
         left = self._settled(reference)
         if left:
@@ -138,11 +141,7 @@ class Membership:
         self._check_administrator(self._member)
         if check:
             return outcome
-        administrator = self._administrator
-        self._program().disable(self._member, administrator.name, administrator.password, self._patience.limit)
-        still = self._until_empty(self._still_replicated)
-        if still:
-            raise ClusterkitError(f"{self._member.name} still replicates {', '.join(still)}")
+        self._leave()
         return outcome
 
     def forgotten(self, leaving: Server, check: bool = False) -> Outcome:
@@ -161,6 +160,13 @@ class Membership:
             certificate = directory.binary(_OWN_KEY, _CERTIFICATE)
             key = hashlib.md5(certificate).hexdigest().upper() if certificate else ""  # noqa: S324  # OpenDJ's choice
             return state.read(directory, schema=False, conflicts=False), key
+
+    def _leave(self) -> None:
+        administrator = self._administrator
+        self._program().disable(self._member, administrator.name, administrator.password, self._patience.limit)
+        still = self._until_empty(self._still_replicated)
+        if still:
+            raise ClusterkitError(f"{self._member.name} still replicates {', '.join(still)}")
 
     def _enable(self, reference: Server, outcome: Outcome) -> str:
         """Run the command; return how it failed where the state decides what came of it."""

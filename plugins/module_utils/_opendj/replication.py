@@ -33,7 +33,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keys
 
 State = Mapping[str, Any]
 
-ENABLE, HEAL, MEND, INITIALIZE, DISABLE, FORGET = "enable", "heal", "mend", "initialize", "disable", "forget"
+ENABLE, HEAL, REJOIN, MEND = "enable", "heal", "rejoin", "mend"
+INITIALIZE, DISABLE, FORGET = "initialize", "disable", "forget"
 #: Exit codes of dsreplication, as recorded: done, and all base DNs were replicated already.
 _DONE, _ALREADY = 0, 5
 
@@ -112,11 +113,16 @@ def differences(member: Server, reference: Server, own: State, other: State, bas
 
 
 def step_towards(member: Server, own: State, found: Sequence[str]) -> str:
-    """Return the step that brings the member in: HEAL where it takes part already, empty where nothing differs."""
+    """Return the step that brings the member in: HEAL where it takes part already, empty where nothing differs.
+
+    REJOIN is for one that was forgotten and does not know: enabling it again would not register it.
+    """
     if not found:
         return ""
-    taking_part = any(domain_of(own, base)["replicated"] for base in own["base_dns"])
-    return HEAL if taking_part else ENABLE
+    if not any(domain_of(own, base)["replicated"] for base in own["base_dns"]):
+        return ENABLE
+    known = any(one["name"].lower() == member.name.lower() for one in own["servers"])
+    return HEAL if known else REJOIN
 
 
 def initialisations(

@@ -181,6 +181,23 @@ def test_what_enabling_again_does_not_heal_is_mended(run: Any, topology: Topolog
     assert sorted(mended) == ["n1:8989", "reference:8989", "third:8989"]
 
 
+def test_one_that_was_forgotten_and_does_not_know_leaves_first(run: Any, topology: Topology) -> None:
+    """As on a member that was taken out while it was down: enabling it again would not register it."""
+    joined = {name: copy.deepcopy(directory.entries) for name, directory in topology.now.items()}
+    for directory in topology.now.values():
+        del directory.entries["cn=n1:4444,cn=servers,cn=admin data"]
+    assert run(check=True)["steps"] == ["rejoin"]
+    topology.effect["disable"] = lambda: topology.alone("n1")
+
+    def join() -> None:
+        for name, entries in joined.items():
+            topology.now[name].entries.update(entries)
+
+    topology.effect["enable"] = join
+    done = run()
+    assert (done["failed"], done["steps"], topology.commands) == (False, ["rejoin"], ["disable", "enable"])
+
+
 def test_the_state_decides_what_came_of_a_command_that_hangs(run: Any, topology: Topology) -> None:
     joined = copy.deepcopy(topology.now["n1"].entries)
     topology.alone("n1")
