@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OpenDJ servers from an archive or as they are found; what is wrong is refused before anything changes."""
+"""OpenDJ servers, from an archive or as they are found, that replicate; what is wrong is refused before it changes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.nodes import Laboratory
 from molecule.shared.scenario import ROOT, Node, Run, Scenario, kill_with_descendants, wait_for
 
 Nodes = dict[str, Node]
@@ -63,12 +64,12 @@ def test_what_was_there_before_is_as_it_was(nodes: Nodes) -> None:
 
 
 def test_entries_are_what_was_asked_for(scenario: Scenario) -> None:
-    """One server imported a file, the others have the entry of their base DN; a verification leaves nothing."""
+    """One server imported a file, and the others got its entries; a verification leaves nothing."""
     certificate = said(scenario.play("ask.yml", variables={"asked_host": "n1"}))
     assert certificate["server"]["base_dns"]["o=site"]["entries"] == 3
     assert certificate["server"]["base_dns"]["o=site"]["probes"] == {}
     run = scenario.play("entries.yml").check()
-    assert {host: facts["entries"] for host, facts in run.facts.items()} == {"n1": 3, "n2": 1, "n3": 1}
+    assert {host: facts["entries"] for host, facts in run.facts.items()} == {"n1": 3, "n2": 3, "n3": 3}
 
 
 def test_exported_is_what_was_asked_for(scenario: Scenario) -> None:
@@ -90,6 +91,13 @@ def test_exported_is_what_was_asked_for(scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     ("variables", "complaint"),
     [
+        (
+            {"opendj_replication_administrator_password": "wrong"},
+            "n1 has the global administrator already, and another password for it: give that one "
+            "(opendj_replication_administrator_password).",
+        ),
+        ({"opendj_replication_source": "n9"}, "opendj_replication_source is n9, which is no member"),
+        ({"opendj_replication_base_dns": ["o=site", "o=other"]}, "n1 has no base DN o=other: add it first."),
         (
             {"opendj_server_password": "wrong"},
             "n2:4444 does not accept the password of cn=directory manager: give the password of the server in "
@@ -185,8 +193,115 @@ def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes
     assert scenario.play().check().changed == set()
 
 
+ADD = """
+import sys, ldap
+connection = ldap.initialize("ldap://localhost:1389")
+connection.simple_bind_s("cn=directory manager", sys.stdin.read())
+for number in range(int(sys.argv[2])):
+    name = f"{sys.argv[1]}{number}"
+    values = {"objectClass": "inetOrgPerson", "uid": name, "cn": name, "sn": name}
+    connection.add_s(f"uid={name},ou=people,o=site", [(key, value.encode()) for key, value in values.items()])
+"""
+FIND = """
+import sys, ldap
+connection = ldap.initialize("ldap://localhost:1389")
+connection.simple_bind_s("cn=directory manager", sys.stdin.read())
+print(len(connection.search_s("o=site", ldap.SCOPE_SUBTREE, sys.argv[1], ["1.1"])))
+"""
+RESOLVE = """
+import sys, ldap
+connection = ldap.initialize("ldap://localhost:1389")
+connection.simple_bind_s("cn=directory manager", sys.stdin.read())
+for dn, _values in connection.search_s("o=site", ldap.SCOPE_SUBTREE, "(ds-sync-conflict=*)", ["1.1"]):
+    connection.delete_s(dn)
+"""
+
+
+def add(node: Node, prefix: str, count: int = 1) -> None:
+    """Add entries on a node's server."""
+    node.out("python3", "-c", ADD, prefix, str(count), stdin=PASSWORD)
+
+
+def find(node: Node, wanted: str) -> int:
+    """Return how many entries a node's server has."""
+    done = node.run("python3", "-c", FIND, wanted, stdin=PASSWORD)
+    return int(done.stdout) if done.returncode == 0 else -1
+
+
+def test_what_is_written_on_one_is_on_all(nodes: Nodes) -> None:
+    """An entry travels from each to each."""
+    for name, node in nodes.items():
+        add(node, f"from-{name}-")
+    for node in nodes.values():
+        wait_for(lambda node=node: find(node, "(uid=from-*)") == 3, f"three entries on {node.name}", 20)
+
+
+def test_a_member_that_was_down_catches_up(nodes: Nodes, scenario: Scenario) -> None:
+    """What is written while a member is down it has soon after its start."""
+    nodes["n3"].out("systemctl", "stop", "directory.service")
+    try:
+        complaint = scenario.play().complaint()
+        assert "The server on n3 cannot be asked (no connection to n3:4444" in complaint or "n3" in complaint
+        add(nodes["n1"], "while-down-", 1000)
+    finally:
+        nodes["n3"].out("systemctl", "start", "directory.service")
+    wait_for(lambda: find(nodes["n3"], "(uid=while-down-*)") == 1000, "1,000 entries on n3", 120)
+    assert scenario.play().check().changed == set()
+
+
+def test_the_same_entry_added_on_two_is_reported(nodes: Nodes, scenario: Scenario) -> None:
+    """Two members that do not reach each other take an entry of one name: the run names it and decides nothing."""
+    network = Laboratory(scenario.name).prefix
+    container = nodes["n3"].container
+    inspected = subprocess.run(
+        ["docker", "inspect", "-f", f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}', container],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    address = inspected.stdout.strip()
+    subprocess.run(["docker", "network", "disconnect", network, container], check=True, timeout=60)
+    try:
+        add(nodes["n1"], "conflict-")
+        add(nodes["n3"], "conflict-")
+    finally:
+        argv = ["docker", "network", "connect", f"--ip={address}", "--alias=n3", network, container]
+        subprocess.run(argv, check=True, timeout=60)
+    for node in nodes.values():
+        wait_for(lambda node=node: find(node, "(ds-sync-conflict=*)") > 0, f"the conflict on {node.name}", 120)
+    complaint = scenario.play(limit=400).complaint()
+    assert "has two entries uid=conflict-0,ou=people,o=site: decide, and delete one" in complaint
+    nodes["n1"].out("python3", "-c", RESOLVE, stdin=PASSWORD)
+    for node in nodes.values():
+        wait_for(lambda node=node: find(node, "(ds-sync-conflict=*)") == 0, f"no conflict on {node.name}", 60)
+    scenario.play().check()
+
+
+def test_a_member_that_is_gone_is_forgotten_and_comes_back(nodes: Nodes, scenario: Scenario) -> None:
+    """One that does not answer any more is taken out over LDAP; when it is there again it joins again."""
+    nodes["n3"].out("systemctl", "stop", "directory.service")
+    try:
+        forgotten = scenario.play("forget.yml", variables={"gone": "n3"}).check()
+        assert {host for host, _task in forgotten.changed} == {"n1", "n2"}
+        facts = forgotten.facts["n1"]["opendj_replication_verification"]
+        assert facts["ok"] and facts["members_seen"] == ["n1", "n2"]
+        assert scenario.play("forget.yml", variables={"gone": "n3"}).check().changed == set()
+    finally:
+        nodes["n3"].out("systemctl", "start", "directory.service")
+    wait_for(lambda: find(nodes["n3"], "(uid=first)") == 1, "n3 to answer", 120)
+    back = scenario.play(limit=400).check()
+    assert ("n3", "Join") in {(host, name.rpartition(" : ")[2]) for host, name in back.changed}
+    assert scenario.play().check().changed == set()
+
+
 def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes: Nodes) -> None:
-    """The entry point remove takes away what the role has brought, and nothing else."""
+    """It leaves the topology with its entries and runs on; the others are whole without it, and it joins again."""
     before = java_of(nodes["n3"])
-    assert scenario.play("remove.yml", variables={"leaving": "n3"}).check().changed == set()
+    scenario.play("remove.yml", variables={"leaving": "n3"}).check()
     assert java_of(nodes["n3"]) == before != "0"
+    assert find(nodes["n3"], "(uid=first)") == find(nodes["n1"], "(uid=first)") == 1
+    add(nodes["n1"], "after-leaving-")
+    assert scenario.play("remove.yml", variables={"leaving": "n3"}).check().changed == set()
+    scenario.play(limit=400).check()
+    assert find(nodes["n3"], "(uid=after-leaving-0)") == 1
