@@ -339,10 +339,6 @@ TROUBLES: dict[str, tuple[Callable[[Info], object], str]] = {
         lambda info: info["server"]["duplicates"].append(["a:4444", "b:4444"]),
         "idp2 has one server as a:4444 and as b:4444",
     ),
-    "a key too many": (
-        lambda info: info["server"]["stale_keys"].append("AB"),
-        "idp2 has the key AB of a server that is not registered",
-    ),
     "not registered": (lambda info: info["server"]["servers"].pop(0), "idp2 has registered idp2"),
     "not replicated": (lambda info: base_of(info).update(replicated=False), "idp2 does not replicate o=site"),
     "not initialised": (
