@@ -239,14 +239,16 @@ def test_what_somebody_else_has_set_up_is_not_removed(place: Place) -> None:
 
 def test_nothing_is_removed_under_a_running_program(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.install()
-    script = "import sys; sys.stdin.read()"
+    script = "import sys; print('runs', flush=True); sys.stdin.read()"
     java = place.path / "java"
     java.symlink_to(sys.executable)
     monkeypatch.setattr(under_test, "_ORPHAN_SECONDS", 0.3)
-    with subprocess.Popen([str(java), "-c", script, f"{place.path}/config"], stdin=subprocess.PIPE) as server:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([str(java), "-c", script, f"{place.path}/config"], stdin=pipe, stdout=pipe) as server:
+        # Right behind exec() the kernel shows no arguments yet
+        assert server.stdout and server.stdin and server.stdout.readline()
         with pytest.raises(ClusterkitError, match=rf"still run \(process {server.pid}\): stop them"):
             place.installation.remove()
-        assert server.stdin
         server.stdin.close()
     assert place.installation.installed
 
