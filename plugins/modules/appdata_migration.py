@@ -20,7 +20,7 @@ description:
   - Hard links, also across entries, symbolic links, sparse files, all names, owners, permissions, times, extended
     attributes and access control lists are kept. Whatever the target cannot hold of them is found by trying before
     anything is copied, and refused unless O(accept) names it.
-  - Where a target answers slowly, as over a network, many workers copy at once; where it does not, two at most.
+  - Where a target answers slowly, as over a network, many workers copy at once; where it does not, one.
   - A second member whose target another member has filled merges nothing. The files in O(identity) are compared, and
     then it is switched over; its own copies stay.
 extends_documentation_fragment:

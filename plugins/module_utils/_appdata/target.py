@@ -65,7 +65,7 @@ _ANSWER_SECONDS = 10.0
 _PROBES = 5
 #: From this on an answer costs more than what the processor does for a file: then workers wait for it together.
 _SLOW_SECONDS = 0.0003
-MANY, FEW = 24, min(2, os.cpu_count() or 1)
+MANY, FEW = 24, 1
 
 
 @dataclass(frozen=True)
