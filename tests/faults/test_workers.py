@@ -56,7 +56,12 @@ def test_one_killed_anywhere(ground: Ground, call: str, number: int) -> None:
     # A namespace of its own, so that nothing of it is there any more when strace has ended
     isolated = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     argv = [*isolated, *strace, *inject, *ground.argv("migrate")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment())
+    for _attempt in range(3):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment())
+        # strace itself crashes now and then when a process whose threads it follows is killed; a run cut off by that is
+        # one more that has to go on
+        if done.returncode not in (-signal.SIGSEGV, 128 + signal.SIGSEGV):
+            break
     assert done.returncode, "nothing was killed"
     if done.returncode == 1:
         assert "was ended from outside, with signal 9" in done.stderr

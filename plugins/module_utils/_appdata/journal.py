@@ -184,7 +184,7 @@ class Journal:
     def still_there(self, directory: bytes, paths: Sequence[bytes], generation: int, all_known: bool) -> None:
         """Note that a scan saw things in a directory as they are known; `all_known` tells that it knows no others."""
         if all_known:
-            self._do(f"UPDATE item SET generation = ? WHERE {_INSIDE}", [(generation, *_inside(directory))])  # noqa: S608  # as above
+            self._do(f"UPDATE item SET generation = ? WHERE {_INSIDE}", [(generation, *_inside(directory))])  # noqa: S608  # conditions are this package's own
         else:
             self._do("UPDATE item SET generation = ? WHERE path = ?", [(generation, path) for path in paths])
 
@@ -223,7 +223,7 @@ class Journal:
 
     def examples(self, condition: str, values: Sequence[Any], limit: int) -> list[bytes]:
         """Return paths of items that fulfil a condition, the first ones."""
-        return [row[0] for row in self._all(f"SELECT path FROM item WHERE {condition} LIMIT {limit}", values)]  # noqa: S608  # as above
+        return [row[0] for row in self._all(f"SELECT path FROM item WHERE {condition} LIMIT {limit}", values)]  # noqa: S608  # conditions are this package's own
 
     def pair_links(self, generation: int, together: bool) -> None:
         """Note for hard links which of them is copied; `together` False has each copied for itself."""

@@ -244,7 +244,7 @@ class Scanner:
         """Return what a target has to hold of what the last scan saw."""
         journal, here, values = self._journal, "generation = ?", (self._generation,)
         needs = Needs(
-            owners={(uid, gid) for uid, gid in journal.distinct("uid, gid", here, values, _MOST_OWNERS)},
+            owners=set(journal.distinct("uid, gid", here, values, _MOST_OWNERS)),
             modes={mode for (mode,) in journal.distinct("mode", f"{here} AND kind != '{LINK}'", values, _ALL)},
             kinds={kind for (kind,) in journal.distinct("kind", here, values, _ALL)},
             largest=max(

@@ -167,7 +167,7 @@ def _packed(error: BaseException) -> bytes:
 
 def _close_all_but(kept: list[int]) -> None:
     """Close what was open at the fork: a lock or a pipe that is held here as well would outlive its holder."""
-    for descriptor in [int(number) for number in os.listdir("/proc/self/fd")]:  # noqa: PTH208  # numbers
+    for descriptor in [int(number) for number in os.listdir("/proc/self/fd")]:  # noqa: PTH208  # numbers are wanted, no paths
         if descriptor >= _FIRST_DESCRIPTOR and descriptor not in kept:
             with contextlib.suppress(OSError):  # the one that read the list is closed by now
                 os.close(descriptor)
