@@ -103,7 +103,7 @@ def scenario_part(name: str) -> Part:
     """Return the part that runs a molecule scenario."""
     deep = name.startswith(DEEP)
     argv = (tool("molecule"), "test", "--scenario-name", name)
-    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 1500, scenario=name)
+    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 1800, scenario=name)
 
 
 def scenarios() -> list[str]:
