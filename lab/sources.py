@@ -34,7 +34,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class RoleArchive:
-    """What a role downloads by its defaults, with the checksum and from the place that these say."""
+    """What a role downloads from a Maven repository, with the version and checksum that its defaults say."""
 
     role: str
 
@@ -58,8 +58,17 @@ class RoleArchive:
         return DIRECTORY / "maven" / group.replace(".", "/") / name / version / f"{name}-{version}.zip"
 
     def uri(self) -> str:
-        """Return where the role has it from."""
-        return f"{self._default('repository')}/{self.path.relative_to(DIRECTORY / 'maven')}"
+        """Return where the central repository has it, as community.general knows that by default. Raises LabError."""
+        modules = ROOT.glob(
+            "build/venv/lib/python*/site-packages/ansible_collections/community/general/plugins/modules"
+        )
+        for path in modules:
+            found = re.search(
+                r"repository_url=dict\(.*?default=[\"']([^\"']+)", (path / "maven_artifact.py").read_text("utf-8"), re.S
+            )
+            if found:
+                return f"{found.group(1).rstrip('/')}/{self.path.relative_to(DIRECTORY / 'maven')}"
+        raise LabError("the Python environment has no community.general.maven_artifact: run `python3 -m lab setup`")
 
 
 ARCHIVES: dict[str, Archive | RoleArchive] = {

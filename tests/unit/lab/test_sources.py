@@ -70,8 +70,12 @@ def test_archive_of_a_role_is_what_its_defaults_say(tmp_path: pathlib.Path, monk
     digest = hashlib.sha256(b"zip").hexdigest()
     defaults.write_text(
         "opendj_server_version: 1.2\nopendj_server_artifact: org.example:server\n"
-        f"opendj_server_repository: https://repository.example/maven2\nopendj_server_checksum: sha256:{digest}\n"
+        f"opendj_server_checksum: sha256:{digest}\n"
     )
+    collection = "build/venv/lib/python3.11/site-packages/ansible_collections/community/general"
+    module = tmp_path / collection / "plugins" / "modules" / "maven_artifact.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("repository_url=dict(type='str', default='https://repository.example/maven2'),\n")
     asked: list[list[str]] = []
 
     def run(argv: Sequence[str], **_options: object) -> str:
