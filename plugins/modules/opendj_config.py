@@ -16,8 +16,8 @@ description:
     for each, and shows nothing for some.
   - C(cn=config) is not replicated, so that each member needs its own call.
   - Values are shown in differences, so that this is no place for secrets.
-requirements:
-  - python-ldap on the target
+extends_documentation_fragment:
+  - clusterkit.middleware.opendj
 attributes:
   check_mode:
     support: full
@@ -45,22 +45,6 @@ options:
             default holds.
         type: dict
         required: true
-  path:
-    description: Directory of the installation, which has the server's name, port and certificate.
-    type: path
-    default: /opt/opendj
-  bind_dn:
-    description: DN to bind as.
-    type: str
-    default: cn=directory manager
-  password:
-    description: Password of O(bind_dn).
-    type: str
-    required: true
-  limit:
-    description: Seconds that each question to the server may take.
-    type: float
-    default: 5.0
 """
 
 EXAMPLES = r"""
@@ -89,20 +73,20 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import settings
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import Directory
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import Installation
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import (
+    CONNECTION,
+    own_directory,
+)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Compare, write what differs. Raises ClusterkitError."""
     wanted = module.params
-    address = Installation(wanted["path"], Runner()).address(limit=wanted["limit"])
     differences = DifferenceTracker()
-    with Directory(address, wanted["bind_dn"], wanted["password"]) as directory:
+    with own_directory(wanted) as directory:
         changes = settings.compare(directory, wanted["settings"], differences)
         if not module.check_mode:
             for dn, replaced in changes:
@@ -127,10 +111,7 @@ def main() -> None:
                     "attributes": {"type": "dict", "required": True},
                 },
             },
-            "path": {"type": "path", "default": "/opt/opendj"},
-            "bind_dn": {"type": "str", "default": "cn=directory manager"},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "limit": {"type": "float", "default": 5.0},
+            **CONNECTION,
         },
         supports_check_mode=True,
     )

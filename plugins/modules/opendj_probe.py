@@ -15,8 +15,8 @@ description:
   - Writes an entry C(cn=clusterkit-probe-NAME) directly below each base DN, or removes it. A server that lets one bind
     may still refuse to write, and members may answer without replicating.
   - M(clusterkit.middleware.opendj_replication_info) tells which probes have arrived at a server.
-requirements:
-  - python-ldap on the target
+extends_documentation_fragment:
+  - clusterkit.middleware.opendj
 attributes:
   check_mode:
     support: full
@@ -45,22 +45,6 @@ options:
     type: list
     elements: str
     required: true
-  path:
-    description: Directory of the installation, which has the server's name, port and certificate.
-    type: path
-    default: /opt/opendj
-  bind_dn:
-    description: DN to bind as.
-    type: str
-    default: cn=directory manager
-  password:
-    description: Password of O(bind_dn).
-    type: str
-    required: true
-  limit:
-    description: Seconds that each question to the server may take.
-    type: float
-    default: 5.0
 """
 
 EXAMPLES = r"""
@@ -90,12 +74,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import probe, state
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import ONE, Directory
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import Installation
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import (
+    CONNECTION,
+    own_directory,
+)
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -105,8 +91,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         raise ClusterkitError("token missing: state=present needs it")
     result: dict[str, Any] = {"changed": False, "written": [], "error": ""}
     try:
-        address = Installation(wanted["path"], Runner()).address(limit=wanted["limit"])
-        with Directory(address, wanted["bind_dn"], wanted["password"]) as directory:
+        with own_directory(wanted) as directory:
             for base in wanted["base_dns"]:
                 act(module, directory, base, result)
     except ClusterkitError as error:
@@ -138,10 +123,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "token": {"type": "str", "no_log": False},
             "base_dns": {"type": "list", "elements": "str", "required": True},
-            "path": {"type": "path", "default": "/opt/opendj"},
-            "bind_dn": {"type": "str", "default": "cn=directory manager"},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "limit": {"type": "float", "default": 5.0},
+            **CONNECTION,
         },
         supports_check_mode=True,
     )

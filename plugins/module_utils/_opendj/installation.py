@@ -20,7 +20,7 @@ import tempfile
 import time
 import zipfile
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -35,6 +35,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.lock
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import (
     LDAPS,
     Address,
+    Directory,
     Entry,
     normal,
 )
@@ -79,6 +80,15 @@ class Setup:
     ldif: str = ""
     base_entry: bool = True
     java_home: str = ""
+
+
+#: The options of a module that speaks with the server of this host; the documentation fragment `opendj` tells of them.
+CONNECTION: dict[str, Any] = {
+    "path": {"type": "path", "default": "/opt/opendj"},
+    "bind_dn": {"type": "str", "default": "cn=directory manager"},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "limit": {"type": "float", "default": 5.0},
+}
 
 
 class Installation:
@@ -375,3 +385,9 @@ def _remove_tree(path: pathlib.Path) -> None:
         pass
     except OSError as error:
         raise ClusterkitError(f"cannot remove {path}: {error}") from None
+
+
+def own_directory(params: Mapping[str, Any]) -> Directory:
+    """Return a connection to the server of this host, by the options in `CONNECTION`. Raises ClusterkitError."""
+    address = Installation(params["path"], Runner()).address(limit=params["limit"])
+    return Directory(address, params["bind_dn"], params["password"])
