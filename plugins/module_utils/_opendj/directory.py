@@ -117,30 +117,23 @@ class Directory:
             raise self._failure(error, f"search below {dn}") from None
         return next((bytes(value) for _dn, values in rows for given in values.values() for value in given), b"")
 
-    def modify(self, dn: str, replaced: Change) -> None:
-        """Give attributes of an entry new values."""
+    def modify(self, dn: str, replaced: Change) -> bool:
+        """Give attributes of an entry new values; tell whether the entry was there."""
         changes = [
             (self._ldap.MOD_REPLACE, name, None if values is None else [one.encode() for one in values])
             for name, values in replaced.items()
         ]
-        self._do(f"change {dn}", self._connection.modify_ext, dn, changes)
+        return self._do(f"change {dn}", self._connection.modify_ext, dn, changes)
 
     def add(self, dn: str, values: Mapping[str, Sequence[str]]) -> None:
-        """Make an entry."""
-        self._do(
-            f"add {dn}",
-            self._connection.add_ext,
-            dn,
-            [(name, [one.encode() for one in given]) for name, given in values.items()],
-        )
+        """Make an entry. The one above it has to be there."""
+        content = [(name, [one.encode() for one in given]) for name, given in values.items()]
+        if not self._do(f"add {dn}", self._connection.add_ext, dn, content):
+            raise ClusterkitError(f"{self._address} cannot add {dn}: there is no entry to add it below")
 
     def delete(self, dn: str) -> bool:
         """Delete an entry; tell whether it was there."""
-        try:
-            self._do(f"delete {dn}", self._connection.delete_ext, dn)
-        except _NotThereError:
-            return False
-        return True
+        return self._do(f"delete {dn}", self._connection.delete_ext, dn)
 
     def _connect(self) -> None:
         ldap, address = self._ldap, self._address
@@ -180,15 +173,17 @@ class Directory:
             os.close(self._certificate)
             self._certificate = -1
 
-    def _do(self, what: str, operation: Any, *arguments: Any) -> None:
+    def _do(self, what: str, operation: Any, *arguments: Any) -> bool:
+        """Change something; tell whether the entry was there."""
         ldap = self._ldap
         try:
             number = operation(*arguments)
             self._connection.result(number, timeout=self._address.limit)
         except ldap.NO_SUCH_OBJECT:
-            raise _NotThereError(f"{self._address} cannot {what}: there is no such entry") from None
+            return False
         except ldap.LDAPError as error:
             raise self._failure(error, what) from None
+        return True
 
     def _failure(self, error: Any, what: str) -> ClusterkitError:
         ldap, address = self._ldap, self._address
@@ -203,10 +198,6 @@ class Directory:
         else:
             text = f"{address} refuses to {what}: {said}"
         return ClusterkitError(mask(text, [self._password]), {"result": details.get("result")})
-
-
-class _NotThereError(ClusterkitError):
-    """The entry is not there."""
 
 
 def library() -> Any:

@@ -23,9 +23,7 @@ def write(directory: Directory, base: str, member: str, token: str) -> bool:
     if not directory.search(base, BASE, attributes=["1.1"]):
         return False
     dn = dn_of(base, member)
-    if directory.search(dn, BASE, attributes=["1.1"]):
-        directory.modify(dn, {"description": [token]})
-    else:
+    if not directory.modify(dn, {"description": [token]}):
         # A class of the standard's schema (RFC 4519) that stands for nothing in particular
         directory.add(dn, {"objectClass": ["top", "device"], "cn": [PROBE + member], "description": [token]})
     return True

@@ -20,6 +20,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import group_id, user_id
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import state
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import (
+    BASE,
     ONE,
     SUBTREE,
     Directory,
@@ -265,16 +266,15 @@ def mend(directory: Directory, peers: Mapping[str, Sequence[str]]) -> list[str]:
 def forget(directory: Directory, leaving: Server, check: bool = False) -> list[str]:
     """Take a server that is gone out of what this one knows; return what was changed. Raises ClusterkitError.
 
-    Over LDAP alone: dsreplication cleans nothing up after a server that does not answer.
+    Over LDAP alone: dsreplication cleans nothing up after a server that does not answer. What is registered is replicated,
+    so that another member's removal may arrive between a look and the change: then there is nothing left to do.
     """
     changed = []
     for dn, values in directory.search(state.PROVIDER, SUBTREE):
         present = list(values.get("ds-cfg-replication-server", []))
         kept = [name for name in present if name.lower() != leaving.replication_name.lower()]
-        if kept != present:
+        if kept != present and (check or directory.modify(dn, {"ds-cfg-replication-server": kept or None})):
             changed.append(dn)
-            if not check:
-                directory.modify(dn, {"ds-cfg-replication-server": kept or None})
     registered = directory.search(state.SERVERS, ONE, "(objectClass=*)", ["cn", "ds-cfg-key-id"])
     mine = [(dn, values) for dn, values in registered if _is(values, leaving.name)]
     used = {
@@ -283,17 +283,13 @@ def forget(directory: Directory, leaving: Server, check: bool = False) -> list[s
     for dn, _values in directory.search(state.ALL_SERVERS, SUBTREE, "(uniqueMember=*)", ["uniqueMember"]):
         present = list(_values["uniquemember"])
         kept = [name for name in present if normal(name) != normal(f"cn={leaving.name}")]
-        if kept != present:
+        if kept != present and (check or directory.modify(dn, {"uniqueMember": kept or None})):
             changed.append(dn)
-            if not check:
-                directory.modify(dn, {"uniqueMember": kept or None})
     for dn, values in mine:
         keys = [key for key in values.get("ds-cfg-key-id", []) if key not in used]
         for entry in (dn, *(f"ds-cfg-key-id={key},{state.INSTANCE_KEYS}" for key in keys)):
-            if directory.search(entry, "base", attributes=["1.1"]):
+            if directory.search(entry, BASE, attributes=["1.1"]) and (check or directory.delete(entry)):
                 changed.append(entry)
-                if not check:
-                    directory.delete(entry)
     return changed
 
 

@@ -40,8 +40,9 @@ class Played(Recorded):
     def binary(self, dn: str, _name: str) -> bytes:
         return str(id(self)).encode() if dn.startswith("ds-cfg-key-id=ads-certificate") else b""
 
-    def modify(self, dn: str, replaced: dict[str, Any]) -> None:
+    def modify(self, dn: str, replaced: dict[str, Any]) -> bool:
         self.entries[dn.lower()][1].update({name.lower(): list(given or []) for name, given in replaced.items()})
+        return True
 
     def delete(self, dn: str) -> bool:
         return self.entries.pop(dn.lower(), None) is not None

@@ -105,6 +105,8 @@ class Connection:
 
     def modify_ext(self, dn: str, changes: Any) -> int:
         self._call("modify", dn, changes)
+        if not self.server.directory.search(dn, "base"):
+            raise self.module.NO_SUCH_OBJECT({"result": 32})
         return 1
 
     def add_ext(self, dn: str, values: Any) -> int:

@@ -77,12 +77,16 @@ def test_changes(server: fake_ldap.Server) -> None:
         directory.add("cn=x", {"cn": ["x"]})
         assert directory.delete("cn=x")
         server.fails["result"] = failing("NO_SUCH_OBJECT")
-        assert not directory.delete("cn=x")
+        assert not directory.delete("cn=x") and not directory.modify("cn=config", {"a": ["2"]})
+        with pytest.raises(ClusterkitError, match="cannot add cn=x: there is no entry to add it below"):
+            directory.add("cn=x", {"cn": ["x"]})
     assert [call for call in server.calls if call[0] in ("modify", "add", "delete")] == [
         ("modify", "cn=config", [(2, "a", [b"1", "ü".encode()]), (2, "b", None)]),
         ("add", "cn=x", [("cn", [b"x"])]),
         ("delete", "cn=x"),
         ("delete", "cn=x"),
+        ("modify", "cn=config", [(2, "a", [b"2"])]),
+        ("add", "cn=x", [("cn", [b"x"])]),
     ]
 
 
