@@ -254,13 +254,11 @@ server:
       description: Keys of servers that are no longer registered.
       type: list
       elements: str
-administrator:
-  description:
-    - V(right) or V(wrong) is O(administrator_password), V(absent) is an administrator that there is not (before the
-      first two servers replicate), V(unknown) where it was not asked for.
-  type: str
+administrator_refused:
+  description: Whether there is such an administrator, and O(administrator_password) is another password than its own.
+  type: bool
   returned: always
-  sample: right
+  sample: false
 """
 
 import time
@@ -311,7 +309,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "error": "",
         "refused": False,
         "server": {},
-        "administrator": "unknown",
+        # No word: one that is the password would not leave this module
+        "administrator_refused": False,
     }
     elsewhere = bool(wanted["certificate"] and wanted["host"])
     if wanted["password"] and (told["installed"] or elsewhere):
@@ -331,10 +330,8 @@ def ask(wanted: dict[str, Any], installation: Installation) -> dict[str, Any]:
     with Directory(address, wanted["bind_dn"], wanted["password"]) as directory:
         wait_for_probes(directory, wanted["wait_probes"], wanted["wait_seconds"])
         server = state.read(directory, wanted["schema"], wanted["conflicts"])
-        administrator = "unknown"
-        if wanted["administrator_password"]:
-            administrator = judge_administrator(directory, address, wanted)
-    return {"answers": True, "server": server, "administrator": administrator}
+        refused = bool(wanted["administrator_password"]) and is_refused(directory, address, wanted)
+    return {"answers": True, "server": server, "administrator_refused": refused}
 
 
 def wait_for_probes(directory: Directory, probes: dict[str, str], seconds: float) -> None:
@@ -351,17 +348,18 @@ def wait_for_probes(directory: Directory, probes: dict[str, str], seconds: float
         time.sleep(LOOK_SECONDS)
 
 
-def judge_administrator(directory: Directory, address: Address, wanted: dict[str, Any]) -> str:
-    """Return what the administrator's password is, which dsreplication does not tell. Raises ClusterkitError."""
+def is_refused(directory: Directory, address: Address, wanted: dict[str, Any]) -> bool:
+    """Tell whether the administrator has another password, which dsreplication does not. Raises ClusterkitError."""
     dn = state.administrator(wanted["administrator"])
+    # There is none before the first two servers replicate
     if not directory.search(dn, BASE, attributes=["cn"]):
-        return "absent"
+        return False
     try:
         with Directory(address, dn, wanted["administrator_password"]):
-            return "right"
+            return False
     except ClusterkitError as error:
         if error.details.get("result") == INVALID_CREDENTIALS:
-            return "wrong"
+            return True
         raise
 
 

@@ -166,7 +166,7 @@ def _problems_of_member(
             f"The server of {name} was set up as {info['hostname']}: set opendj_replication_name to that, since "
             "servers are registered by that name."
         )
-    if info.get("administrator") == "wrong":
+    if info.get("administrator_refused"):
         out.append(
             f"{name} has the global administrator already, and another password for it: give that one "
             "(opendj_replication_administrator_password)."

@@ -97,10 +97,12 @@ class Membership:
         self._check_administrator(reference)
         if check:
             return outcome
-        if REJOIN in outcome.steps:
-            self._leave()
-        failure = self._enable(reference, outcome)
-        left = self._settled(reference)
+        failure, left = self._joined(reference, outcome)
+        # One that was forgotten while it was down may learn so only now
+        again = replication.step_towards(self._member, self._read(self._member)[0], left)
+        if again == REJOIN != outcome.steps[-1]:
+            outcome.steps.append(again)
+            failure, left = self._joined(reference, outcome)
         if left:
             outcome.steps.append(MEND)
             self._mend(reference)
@@ -167,6 +169,12 @@ class Membership:
         still = self._until_empty(self._still_replicated)
         if still:
             raise ClusterkitError(f"{self._member.name} still replicates {', '.join(still)}")
+
+    def _joined(self, reference: Server, outcome: Outcome) -> tuple[str, list[str]]:
+        """Take the last step of the outcome; return how its command failed, and what is missing still."""
+        if outcome.steps[-1] == REJOIN:
+            self._leave()
+        return self._enable(reference, outcome), self._settled(reference)
 
     def _enable(self, reference: Server, outcome: Outcome) -> str:
         """Run the command; return how it failed where the state decides what came of it."""

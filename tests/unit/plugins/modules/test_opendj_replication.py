@@ -199,6 +199,22 @@ def test_one_that_was_forgotten_and_does_not_know_leaves_first(run: Any, topolog
     assert (done["failed"], done["steps"], topology.commands) == (False, ["rejoin"], ["disable", "enable"])
 
 
+def test_one_that_learns_only_now_that_it_was_forgotten_joins_again(run: Any, topology: Topology) -> None:
+    """It was down when the others forgot it; their removal arrives while it is made up for."""
+    joined = {name: copy.deepcopy(directory.entries) for name, directory in topology.now.items()}
+    registration = "cn=n1:4444,cn=servers,cn=admin data"
+    del topology.now["reference"].entries[registration]
+
+    def arrive() -> None:
+        topology.now["n1"].entries.pop(registration, None)
+        topology.effect["enable"] = lambda: [topology.now[name].entries.update(one) for name, one in joined.items()]
+
+    topology.effect.update(enable=arrive, disable=lambda: topology.alone("n1"))
+    done = run()
+    assert (done["failed"], done["steps"]) == (False, ["heal", "rejoin"])
+    assert topology.commands == ["enable", "disable", "enable"]
+
+
 def test_the_state_decides_what_came_of_a_command_that_hangs(run: Any, topology: Topology) -> None:
     joined = copy.deepcopy(topology.now["n1"].entries)
     topology.alone("n1")

@@ -62,7 +62,7 @@ def test_what_a_server_is_and_knows(run_module: RunModule, server: fake_ldap.Ser
         "hostname": "n1",
     }
     assert found["server"]["base_dns"]["o=gluu"]["status"] == "Bad generation id"
-    assert found["administrator"] == "right"
+    assert not found["administrator_refused"]
     assert found["missing"] == ["nothing-like-it"]
     assert found["port_holders"] == {"1389": "slapd"}
     assert found["resolved"] == {"127.0.0.1": ["127.0.0.1"]}
@@ -75,14 +75,17 @@ def test_what_a_server_is_and_knows(run_module: RunModule, server: fake_ldap.Ser
 
 
 @pytest.mark.parametrize(
-    ("password", "there", "judged"), [("CANARY", True, "right"), ("other", True, "wrong"), ("CANARY", False, "absent")]
+    ("password", "there", "refused"), [("CANARY", True, False), ("True", True, True), ("CANARY", False, False)]
 )
 def test_administrator(
-    run_module: RunModule, server: fake_ldap.Server, path: str, password: str, there: bool, judged: str
+    run_module: RunModule, server: fake_ldap.Server, path: str, password: str, there: bool, refused: bool
 ) -> None:
     if not there:
         del server.directory.entries[ADMINISTRATOR.lower()]
-    assert run_module(main, path=path, password=PASSWORD, administrator_password=password)["administrator"] == judged
+    assert (
+        run_module(main, path=path, password=PASSWORD, administrator_password=password)["administrator_refused"]
+        == refused
+    )
 
 
 def test_wrong_password_is_told_and_not_shown(run_module: RunModule, server: fake_ldap.Server, path: str) -> None:

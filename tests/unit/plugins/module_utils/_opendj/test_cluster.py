@@ -193,7 +193,7 @@ def member(name: str, entries: int = 3) -> Info:
         "duplicates": [],
         "stale_keys": [],
     }
-    told = {"installed": True, "answers": True, "error": "", "hostname": name, "administrator": "right"}
+    told = {"installed": True, "answers": True, "error": "", "hostname": name, "administrator_refused": False}
     return copy.deepcopy({**told, "port_holders": {}, "server": server})
 
 
@@ -235,7 +235,7 @@ OBSTACLES: dict[str, tuple[Callable[[Info], object], str]] = {
         "The server of idp2 was set up as 10.0.0.2: set opendj_replication_name to that",
     ),
     "another password": (
-        lambda info: info.update(administrator="wrong"),
+        lambda info: info.update(administrator_refused=True),
         "idp2 has the global administrator already, and another password for it",
     ),
     "port is taken": (
