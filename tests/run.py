@@ -116,7 +116,8 @@ def all_parts(*, deep: bool) -> list[Part]:
     if deep:
         return [
             core_part(OLDEST_CORE),
-            pytest_part("faults-deep", "tests/faults", "-m", "deep", budget=1800, limit=5400),
+            # Each story is thousands of runs on a ground of its own
+            pytest_part("faults-deep", "tests/faults", "-m", "deep", "--numprocesses=2", budget=3600, limit=10800),
             *(scenario_part(name) for name in scenarios() if name.startswith(DEEP)),
         ]
     return [
