@@ -304,7 +304,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "units": host.unit_states(wanted["units"], Runner()),
     }
     if wanted["reachability"]:
-        found["reachability"] = {peer: state.reach(peer, limit=wanted["connect_seconds"]) for peer in peers}
+        limit = wanted["connect_seconds"]
+        found["reachability"] = {peer: host.reach(peer, state.PORT, limit) for peer in peers}
     if wanted["manifest"]:
         found["manifest"] = manifests(config, wanted["name"], wanted["manifest_entries"])
     return found

@@ -102,6 +102,15 @@ options:
     type: list
     elements: str
     default: []
+  reach:
+    description: Names with their ports, as C(name:port), that this host is to reach.
+    type: list
+    elements: str
+    default: []
+  asked_at:
+    description: Seconds since the epoch by the clock of who asks, to be told how much the clock of this host is ahead.
+    type: float
+    default: 0
   units:
     description: Systemd units whose state to return.
     type: list
@@ -254,6 +263,22 @@ server:
       description: Keys of servers that are no longer registered.
       type: list
       elements: str
+reach:
+  description: By the name and port that were to be reached, V(refused), a sentence, or nothing where it answers.
+  type: dict
+  returned: always
+  sample: {"idp2.example.org:4444": "", "idp2.example.org:8989": refused}
+clock_ahead:
+  description: >-
+    Seconds that the clock of this host shows more than O(asked_at), with what passed until it was looked at.
+  type: float
+  returned: always
+  sample: 0.4
+resources:
+  description: Processors of this host, its memory and the size of the file system that the server is on, in bytes.
+  type: dict
+  returned: always
+  sample: {"cpus": 2, "memory": 8589934592, "disk": 42949672960}
 administrator_refused:
   description: Whether there is such an administrator, and O(administrator_password) is another password than its own.
   type: bool
@@ -303,6 +328,9 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "missing": missing if library else [*missing, LIBRARY],
         "port_holders": {str(port): holder for port in wanted["ports"] if (holder := host.port_holder(port, HOLDERS))},
         "resolved": {name: host.addresses(name) for name in wanted["resolve"]},
+        "clock_ahead": time.time() - wanted["asked_at"],
+        "resources": host.resources(wanted["path"]),
+        "reach": {one: reach(one, wanted["limit"]) for one in wanted["reach"]},
         "firewalls": firewall.names(Runner()),
         "units": host.unit_states(wanted["units"], Runner()),
         "answers": False,
@@ -320,6 +348,14 @@ def look(module: AnsibleModule) -> dict[str, Any]:
             found["error"] = str(error)
             found["refused"] = error.details.get("result") == INVALID_CREDENTIALS
     return found
+
+
+def reach(where: str, limit: float) -> str:
+    """Return why a port is not reached, empty when it is. Raises ClusterkitError for what is none."""
+    name, _colon, port = where.rpartition(":")
+    if not (name and port.isdigit()):
+        raise ClusterkitError(f"reach has {where}, which is no name with a port: write name:port")
+    return host.reach(name, int(port), limit)
 
 
 def ask(wanted: dict[str, Any], installation: Installation) -> dict[str, Any]:
@@ -384,6 +420,8 @@ def main() -> None:
             "commands": {"type": "list", "elements": "str", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "resolve": {"type": "list", "elements": "str", "default": []},
+            "reach": {"type": "list", "elements": "str", "default": []},
+            "asked_at": {"type": "float", "default": 0},
             "units": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -21,6 +21,12 @@ connection = ldap.initialize("ldap://localhost:1389")
 connection.simple_bind_s("cn=directory manager", sys.stdin.read())
 connection.modify_s("cn=config", [(ldap.MOD_REPLACE, "ds-cfg-writability-mode", sys.argv[1].encode())])
 """
+REGISTERED = """
+import sys, ldap
+connection = ldap.initialize("ldap://localhost:1389")
+connection.simple_bind_s("cn=directory manager", sys.stdin.read())
+connection.search_s(sys.argv[1], ldap.SCOPE_BASE)
+"""
 
 
 def said(run: Run, host: str = "n1") -> dict[str, Any]:
@@ -96,6 +102,10 @@ def test_exported_is_what_was_asked_for(scenario: Scenario) -> None:
             "n1 has the global administrator already, and another password for it: give that one "
             "(opendj_replication_administrator_password).",
         ),
+        (
+            {"opendj_replication_shortage": "refuse", "opendj_replication_minimum_cpus": 999},
+            "of 999 processors. n2 has",
+        ),
         ({"opendj_replication_source": "n9"}, "opendj_replication_source is n9, which is no member"),
         ({"opendj_replication_base_dns": ["o=site", "o=other"]}, "n1 has no base DN o=other: add it first."),
         (
@@ -161,6 +171,12 @@ def test_a_server_that_lets_in_and_takes_no_writes_is_not_well(scenario: Scenari
     scenario.play().check()
 
 
+def registered(node: Node, member: str) -> bool:
+    """Tell whether a node's server has a member registered."""
+    done = node.run("python3", "-c", REGISTERED, f"cn={member}:4444,cn=Servers,cn=admin data", stdin=PASSWORD)
+    return done.returncode == 0
+
+
 def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes) -> None:
     """The host loses its power while the server is set up: the next run ends right, and nothing is left behind."""
     node = nodes["n2"]
@@ -185,8 +201,23 @@ def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes
     node.engine("start")
     wait_for(lambda: node.run("systemctl", "is-active", "ssh.service").returncode == 0, "ssh", 60)
     assert node.run("test", "-e", "/opt/opendj/.clusterkit-incomplete").returncode == 0
-    run = scenario.play().check()
-    assert ("n2", "Set it up from the archive") in {(host, name.rpartition(" : ")[2]) for host, name in run.changed}
+    # Next the run itself is killed, when the server has joined and has not got the entries yet
+    process = subprocess.Popen(
+        scenario.argv("converge.yml"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    try:
+        wait_for(lambda: registered(nodes["n1"], "n2"), "n2 to join", SECONDS_TO_SET_UP)
+    finally:
+        kill_with_descendants(process)
+    wait_for(lambda: node.run("pgrep", "--full", "DsReplication").returncode != 0, "the end of dsreplication", 120)
+    assert find(node, "(uid=first)") == 0
+    run = scenario.play(limit=400).check()
+    assert ("n2", "Get the entries") in {(host, name.rpartition(" : ")[2]) for host, name in run.changed}
+    assert find(node, "(uid=first)") == 1
     assert node.run("test", "-e", "/opt/opendj/.clusterkit-incomplete").returncode == 1
     left = node.out("sh", "-c", "ls -A /opt /var/cache /tmp | grep -i clusterkit || true")
     assert left == ""
@@ -305,3 +336,16 @@ def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes
     assert scenario.play("remove.yml", variables={"leaving": "n3"}).check().changed == set()
     scenario.play(limit=400).check()
     assert find(nodes["n3"], "(uid=after-leaving-0)") == 1
+
+
+def test_a_port_that_is_not_reached_is_named(scenario: Scenario, nodes: Nodes) -> None:
+    """Something that no role manages lies between two members."""
+    address = nodes["n2"].out("getent", "ahosts", "n1").split()[0]
+    nodes["n2"].out("ip", "route", "add", "unreachable", address)
+    try:
+        complaint = scenario.play().complaint()
+        assert "n2 does not reach n1:4444 (No route to host): let it through the firewalls between them." in complaint
+        assert "n2 does not reach n1:8989 (" in complaint
+    finally:
+        nodes["n2"].out("ip", "route", "delete", "unreachable", address)
+    scenario.play().check()

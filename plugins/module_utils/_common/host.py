@@ -14,6 +14,8 @@ from typing import Iterable, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 
 _LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp
+#: What `reach` says where packets arrive, and nothing listens.
+REFUSED = "refused"
 
 
 def addresses(name: str) -> list[str]:
@@ -23,6 +25,34 @@ def addresses(name: str) -> list[str]:
     except (OSError, UnicodeError):  # the latter for what cannot be a name: a label that is empty or too long
         return []
     return sorted({str(entry[4][0]) for entry in found})
+
+
+def reach(name: str, port: int, limit: float = 3.0) -> str:
+    """Connect to a TCP port within `limit` seconds; return why not, REFUSED or a sentence, empty when it answers."""
+    try:
+        with socket.create_connection((name, port), timeout=limit):
+            return ""
+    except socket.gaierror as error:
+        return f"{name} does not resolve: {error.strerror}"
+    except ConnectionRefusedError:
+        return REFUSED
+    except (OSError, UnicodeError) as error:
+        return f"{name} port {port}: {getattr(error, 'strerror', None) or error}"
+
+
+def resources(path: str) -> dict[str, int]:
+    """Return the processors of this host, its memory, and the size of the file system of a path, both in bytes.
+
+    Of a path that is not there yet its nearest parent counts.
+    """
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    volume = os.statvfs(path)
+    return {
+        "cpus": os.sysconf("SC_NPROCESSORS_ONLN"),
+        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "disk": volume.f_blocks * volume.f_frsize,
+    }
 
 
 def port_holder(port: int, expected: Sequence[str]) -> str:

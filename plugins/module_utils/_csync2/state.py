@@ -15,7 +15,6 @@ import hashlib
 import os
 import pathlib
 import re
-import socket
 import sqlite3
 import stat
 import time
@@ -261,14 +260,3 @@ def digest_of(entries: dict[str, dict[str, Any]]) -> str:
         row = "\0".join([path, *(f"{key}={entries[path][key]}" for key in sorted(entries[path]))])
         digest.update(row.encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()
-
-
-def reach(host: str, port: int = PORT, limit: float = 3.0) -> str:
-    """Connect to a peer's listener within `limit` seconds; return the error, empty when it answers."""
-    try:
-        with socket.create_connection((host, port), timeout=limit):
-            return ""
-    except socket.gaierror as error:
-        return f"{host} does not resolve: {error.strerror}"
-    except (OSError, UnicodeError) as error:
-        return f"{host} port {port}: {getattr(error, 'strerror', None) or error}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import peers
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import normal
 
@@ -28,15 +29,8 @@ def server_problems(found: Found, members: Members, base_dns: Sequence[str], pat
         if not info:
             out.append(f"{host} could not be asked: it has to be reachable, also when --limit leaves it out.")
             continue
-        for other in members:
-            answers = info.get("resolved", {}).get(other["name"], [])
-            # A server may know itself by a loopback address, as Debian's installer writes it; its peers may not
-            if not answers or (other["host"] != host and other["address"] not in answers):
-                told = ", ".join(answers) or "nothing"
-                out.append(
-                    f"On {host} the name {other['name']} resolves to {told}, not to {other['address']}: mend the name "
-                    "service, or set opendj_server_address."
-                )
+        remedy = "mend the name service, or set opendj_server_address"
+        out += peers.names(host, info.get("resolved", {}), members, remedy)
         for port, program in sorted(info.get("port_holders", {}).items()):
             out.append(f"On {host} port {port} is taken by {program}: choose another port, or stop it.")
         if info.get("installed"):
@@ -121,12 +115,17 @@ def _check_base_dns(
 
 
 def replication_problems(
-    found: Found, members: Members, base_dns: Sequence[str], source: str = "", leaving: Sequence[str] = ()
+    found: Found,
+    members: Members,
+    base_dns: Sequence[str],
+    source: str = "",
+    leaving: Sequence[str] = (),
+    opens: bool = False,
 ) -> list[str]:
     """Return, before anything is changed, why these members cannot replicate; empty when they can.
 
     `source` is the name of the member whose entries the others shall get, where the user named one. `leaving` are the
-    names of members that leave.
+    names of members that leave. `opens` is whether the run opens the firewalls that members have.
     """
     out = []
     for member in members:
@@ -139,6 +138,11 @@ def replication_problems(
     if out:
         return out
     seen = {member["name"]: found[member["host"]] for member in members}
+    remedy = "mend the name service, or set opendj_replication_address"
+    for member in members:
+        info = found[member["host"]]
+        out += peers.names(member["host"], info.get("resolved", {}), members, remedy)
+        out += peers.ports(member["name"], info.get("reach", {}), *_idle_and_opened(seen, info, opens))
     for name, info in seen.items():
         out += _problems_of_member(name, info, members, base_dns, leaving)
     for what, values in (
@@ -153,6 +157,20 @@ def replication_problems(
     for base in base_dns if not out else ():
         out += _problems_of_source(seen, base, source)
     return out
+
+
+def _idle_and_opened(
+    seen: Mapping[str, Mapping[str, Any]], info: Mapping[str, Any], opens: bool
+) -> tuple[list[str], list[str]]:
+    """Return, of the ports that a member looked at, those where nothing listens yet, and those that the run opens."""
+    idle, opened = [], []
+    for where in info.get("reach", {}):
+        name, _colon, port = where.rpartition(":")
+        if not seen[name]["server"]["replication_server"] and port != str(seen[name].get("admin_port")):
+            idle.append(where)
+        if opens and seen[name].get("firewalls"):
+            opened.append(where)
+    return idle, opened
 
 
 def _problems_of_member(

@@ -26,7 +26,7 @@ MEMBERS = [{"host": f"h{i}", "name": f"n{i}", "address": f"10.0.0.{i}"} for i in
 def test_every_filter_is_documented() -> None:
     assert sorted(FILTERS) == sorted(path.stem for path in SIDECARS.glob("*.yml"))
     assert set(FILTERS) == {
-        *("cluster_members", "cluster_results", "members_without_address"),
+        *("cluster_members", "cluster_results", "members_without_address", "clock_problems", "resource_shortages"),
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
         *("opendj_replication_problems", "opendj_replication_source", "opendj_replication_verification"),

@@ -15,7 +15,6 @@ import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import host
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 from ansible_collections.clusterkit.middleware.plugins.modules.csync2_info import main
 
@@ -56,7 +55,9 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return Outcome(1, stdout=b"csync2 2.1-0rc1 - cluster synchronization tool, 2nd generation\n")
 
     monkeypatch.setattr(Runner, "execute", execute)
-    monkeypatch.setattr(state, "reach", lambda peer, limit: "" if peer == "n2" else f"{peer}: refused in {limit:g} s")
+    monkeypatch.setattr(
+        host, "reach", lambda peer, _port, limit: "" if peer == "n2" else f"{peer}: refused in {limit:g} s"
+    )
     monkeypatch.setattr(host, "port_holder", lambda port, expected: f"{port} {' '.join(expected)}")
     return tmp_path
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.host import (
+    REFUSED,
     addresses,
     port_holder,
+    reach,
+    resources,
     symbolic_links,
     unit_states,
 )
@@ -78,3 +82,29 @@ def test_unit_states() -> None:
     assert unit_states([], Systemd(b"")) == {}
     # Where systemd does not run it says why on standard error only
     assert unit_states(units, Systemd(b"")) == dict.fromkeys(units, "unknown")
+
+
+def test_reach() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert reach("127.0.0.1", port) == ""
+    assert reach("127.0.0.1", port) == REFUSED
+    assert reach("n1.invalid", port).startswith("n1.invalid does not resolve: ")
+    assert reach("a..b", port).startswith(f"a..b port {port}: ")
+    assert reach("x" * 70 + ".example.org", port, limit=0.1)
+
+
+def test_peer_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(address: tuple[str, int], timeout: float) -> None:
+        raise socket.timeout("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", waits)
+    assert reach("n2", 30865, limit=0.1) == "n2 port 30865: timed out"
+
+
+def test_resources(tmp_path: Path) -> None:
+    found = resources(str(tmp_path / "is" / "not" / "there"))
+    assert found == resources(str(tmp_path))
+    assert found["cpus"] == os.cpu_count() and found["disk"] == shutil.disk_usage(tmp_path).total
+    meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
+    assert found["memory"] == int(meminfo.split()[1]) * 1024

@@ -33,7 +33,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.stat
     forget_pins,
     key_state,
     manifest,
-    reach,
     read_database,
 )
 
@@ -359,27 +358,6 @@ MANIFESTS = st.dictionaries(st.text("/a\n=", min_size=1, max_size=4), ROWS.map(l
 def test_digests_are_equal_exactly_when_manifests_are(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (digest_of(one) == digest_of(other)) == (one == other)
     assert digest_of(one) == digest_of(dict(reversed(list(one.items()))))
-
-
-# --- the network -----------------------------------------------------------------------------------------------------
-
-
-def test_reach() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        assert reach("127.0.0.1", port) == ""
-    assert reach("127.0.0.1", port) == f"127.0.0.1 port {port}: Connection refused"
-    assert reach("n1.invalid").startswith("n1.invalid does not resolve: ")
-    assert reach("a..b").startswith("a..b port 30865: ")
-    assert reach("x" * 70 + ".example.org", limit=0.1)
-
-
-def test_peer_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    def waits(address: tuple[str, int], timeout: float) -> None:
-        raise socket.timeout("timed out")
-
-    monkeypatch.setattr(socket, "create_connection", waits)
-    assert reach("n2", limit=0.1) == "n2 port 30865: timed out"
 
 
 def test_settled_waits_for_what_is_being_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

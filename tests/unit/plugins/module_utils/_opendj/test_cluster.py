@@ -194,7 +194,8 @@ def member(name: str, entries: int = 3) -> Info:
         "stale_keys": [],
     }
     told = {"installed": True, "answers": True, "error": "", "hostname": name, "administrator_refused": False}
-    return copy.deepcopy({**told, "port_holders": {}, "server": server})
+    seen = {"resolved": {"idp1": ["10.0.0.1"], "idp2": ["10.0.0.2"]}, "port_holders": {}, "admin_port": 4444}
+    return copy.deepcopy({**told, **seen, "server": server})
 
 
 @pytest.fixture
@@ -219,6 +220,17 @@ def test_members_may_replicate(topology: dict[str, Info]) -> None:
     assert replication_problems(topology, MEMBERS, ["o=site"]) == []
 
 
+def test_ports_that_the_run_opens_or_that_nobody_serves_yet_are_no_obstacle(topology: dict[str, Info]) -> None:
+    """New members replicate at no port yet; their firewalls are opened by the run itself."""
+    topology["h1"]["server"]["replication_server"] = {}
+    topology["h2"]["reach"] = {"idp1:4444": "", "idp1:8989": "refused"}
+    assert replication_problems(topology, MEMBERS, ["o=site"]) == []
+    topology["h1"]["firewalls"] = ["ufw"]
+    topology["h2"]["reach"] = {"idp1:4444": "timed out", "idp1:8989": "timed out"}
+    assert replication_problems(topology, MEMBERS, ["o=site"], opens=True) == []
+    assert len(replication_problems(topology, MEMBERS, ["o=site"])) == 2
+
+
 OBSTACLES: dict[str, tuple[Callable[[Info], object], str]] = {
     "not asked": (lambda info: info.clear(), "h2 could not be asked: it has to be reachable"),
     "no answer": (
@@ -241,6 +253,18 @@ OBSTACLES: dict[str, tuple[Callable[[Info], object], str]] = {
     "port is taken": (
         lambda info: info["port_holders"].update({"8989": "nginx"}),
         "On idp2 port 8989 is taken by nginx",
+    ),
+    "another address": (
+        lambda info: info["resolved"].update(idp1=["10.9.0.1"]),
+        "On h2 the name idp1 resolves to 10.9.0.1, not to 10.0.0.1: mend the name service, or set",
+    ),
+    "a firewall": (
+        lambda info: info.update(reach={"idp1:4444": "", "idp1:8989": "timed out"}),
+        "idp2 does not reach idp1:8989 (timed out): let it through the firewalls between them.",
+    ),
+    "nothing replicates there": (
+        lambda info: info.update(reach={"idp1:8989": "refused"}),
+        "Nothing answers idp2 at idp1:8989: start what listens there.",
     ),
     "twice": (
         lambda info: info["server"]["duplicates"].append(["10.0.0.2:4444", "idp2:4444"]),
