@@ -332,10 +332,11 @@ def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes
     scenario.play("remove.yml", variables={"leaving": "n3"}).check()
     assert java_of(nodes["n3"]) == before != "0"
     assert find(nodes["n3"], "(uid=first)") == find(nodes["n1"], "(uid=first)") == 1
-    add(nodes["n1"], "after-leaving-")
+    name = f"after-leaving-{time.time_ns()}-"
+    add(nodes["n1"], name)
     assert scenario.play("remove.yml", variables={"leaving": "n3"}).check().changed == set()
     scenario.play(limit=400).check()
-    assert find(nodes["n3"], "(uid=after-leaving-0)") == 1
+    assert find(nodes["n3"], f"(uid={name}0)") == 1
 
 
 def test_a_port_that_is_not_reached_is_named(scenario: Scenario, nodes: Nodes) -> None:
