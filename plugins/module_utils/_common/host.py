@@ -28,16 +28,16 @@ def addresses(name: str) -> list[str]:
 
 
 def reach(name: str, port: int, limit: float = 3.0) -> str:
-    """Connect to a TCP port within `limit` seconds; return why not, REFUSED or a sentence, empty when it answers."""
+    """Connect to a TCP port within `limit` seconds; return why not, REFUSED or a reason, empty when it answers."""
     try:
         with socket.create_connection((name, port), timeout=limit):
             return ""
     except socket.gaierror as error:
-        return f"{name} does not resolve: {error.strerror}"
+        return f"the name does not resolve: {error.strerror}"
     except ConnectionRefusedError:
         return REFUSED
     except (OSError, UnicodeError) as error:
-        return f"{name} port {port}: {getattr(error, 'strerror', None) or error}"
+        return str(getattr(error, "strerror", None) or error)
 
 
 def resources(path: str) -> dict[str, int]:

@@ -232,7 +232,7 @@ def _verify_member(document: Verification, name: str, info: Mapping[str, Any], m
     for unit, state in sorted(info.get("units", {}).items()):
         document.check("unit", state == "active", f"{unit} on {name} is {state}", name)
     for peer, failure in sorted(info.get("reachability", {}).items()):
-        document.check("reachability", not failure, f"{name} → {peer}: {failure or 'answers'}", name)
+        document.check("reachability", not failure, f"{name} → {peer} port 30865: {failure or 'answers'}", name)
     for one in info.get("conflicts", []):
         document.check("conflict", False, f"{name} and {one['peer']} both changed {one['file']}: name a winner", name)
     # What a slave has changed it keeps until the master undoes it

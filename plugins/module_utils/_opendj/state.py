@@ -53,7 +53,7 @@ _SCHEMA = ("attributeTypes", "objectClasses")
 #: In which file a definition is stored, which says nothing of it.
 _STORED_IN = r" X-SCHEMA-FILE '[^']*'"
 _DIRECTORY_SERVER = re.compile(r"(?i)^cn=Directory server DS\(")
-_RUNNING_SERVER = re.compile(r"(?i)^cn=Replication server RS\(")
+_RUNNING_SERVER = re.compile(r"(?i)^cn=Replication server RS\((\d+)\)")
 _CONNECTED_SERVER = re.compile(r"(?i)^cn=Connected replication server RS\(")
 _CONNECTED_REPLICA = re.compile(r"(?i)^cn=Connected directory server DS\(\d+\) (.*?),cn=")
 _PARENT_SERVER = re.compile(r"(?i),cn=(?:Connected )?replication server RS\(\d+\) (.+?),cn=")
@@ -136,12 +136,13 @@ def replication_server(configured: Sequence[Entry], monitored: Sequence[Entry]) 
 def domains(configured: Sequence[Entry], monitored: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """Return what is configured and seen of each replicated base DN, by its DN in the normal spelling."""
     found = {}
+    running = replication_server(configured, ()).get("id", 0)
     for _dn, values in entries_below(configured, DOMAINS):
         for base in values.get("ds-cfg-base-dn", []):
             found[normal(base)] = {
                 "server_id": _number(values, "ds-cfg-server-id"),
                 "peers": sorted(values.get("ds-cfg-replication-server", [])),
-                **_seen(base, monitored, _number(values, "ds-cfg-server-id")),
+                **_seen(base, monitored, _number(values, "ds-cfg-server-id"), running),
             }
     return found
 
@@ -210,8 +211,12 @@ def schema_checksum(entries: Sequence[Entry]) -> str:
     return hashlib.sha256("\n".join(definitions).encode()).hexdigest() if definitions else ""
 
 
-def _seen(base: str, monitored: Sequence[Entry], server_id: int = 0) -> dict[str, Any]:
-    """Return what a server's monitor shows of a base DN, on the server that has this id for it."""
+def _seen(base: str, monitored: Sequence[Entry], server_id: int = 0, running: int = 0) -> dict[str, Any]:
+    """Return what a server's monitor shows of a base DN, on the server that has this id for it.
+
+    `running` is the id of its replication server: those that it had before stay in the monitor until it is started
+    again, with what they knew last.
+    """
     own_generation = ""
     out: dict[str, Any] = {
         "status": "",
@@ -227,7 +232,7 @@ def _seen(base: str, monitored: Sequence[Entry], server_id: int = 0) -> dict[str
             out["status"] = _of(values, "status")
             out["pending_updates"] = _number(values, "pending-updates")
             out["unresolved_conflicts"] = _number(values, "unresolved-naming-conflicts")
-        elif _RUNNING_SERVER.match(dn):
+        elif (found := _RUNNING_SERVER.match(dn)) and int(found.group(1)) == running:
             # Written as "<base DN> <number>"
             out["server_generation_id"] = _of(values, "generation-id").rpartition(" ")[2]
         elif _CONNECTED_REPLICA.match(dn):

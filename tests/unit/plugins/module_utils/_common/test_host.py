@@ -89,9 +89,8 @@ def test_reach() -> None:
         port = listener.getsockname()[1]
         assert reach("127.0.0.1", port) == ""
     assert reach("127.0.0.1", port) == REFUSED
-    assert reach("n1.invalid", port).startswith("n1.invalid does not resolve: ")
-    assert reach("a..b", port).startswith(f"a..b port {port}: ")
-    assert reach("x" * 70 + ".example.org", port, limit=0.1)
+    assert reach("n1.invalid", port).startswith("the name does not resolve: ")
+    assert reach("a..b", port) and reach("x" * 70 + ".example.org", port, limit=0.1)
 
 
 def test_peer_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +98,7 @@ def test_peer_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.timeout("timed out")
 
     monkeypatch.setattr(socket, "create_connection", waits)
-    assert reach("n2", 30865, limit=0.1) == "n2 port 30865: timed out"
+    assert reach("n2", 30865, limit=0.1) == "timed out"
 
 
 def test_resources(tmp_path: Path) -> None:
