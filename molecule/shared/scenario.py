@@ -148,7 +148,9 @@ class Scenario:
                         run.changed.add(key)
                         run.diffs[key] = result.get("diff")
                     if result.get("failed") or result.get("unreachable"):
-                        run.failed[key] = str(result.get("msg", result))
+                        # A loop's own message only says that it failed
+                        items = [one for one in result.get("results", []) if one.get("failed")]
+                        run.failed[key] = " ".join(str(one.get("msg", one)) for one in items or [result])
                     run.facts.setdefault(host, {}).update(result.get("ansible_facts") or {})
         return run
 
