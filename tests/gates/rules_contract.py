@@ -40,6 +40,7 @@ READ_ONLY = {
     *("ansible.builtin.setup", "ansible.builtin.gather_facts", "ansible.builtin.stat", "ansible.builtin.slurp"),
     *("ansible.builtin.find", "ansible.builtin.package_facts", "ansible.builtin.service_facts"),
 }
+ROLES = {"ansible.builtin.include_role", "ansible.builtin.import_role"}
 INCLUDES = {f"ansible.builtin.{name}" for name in ("include_tasks", "import_tasks", "include_role", "import_role")}
 #: argument_specs' type -> Python types that YAML gives for such a default
 TYPES: dict[str, tuple[type, ...]] = {
@@ -228,20 +229,26 @@ def _nested(options: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str,
 
 
 def _preflight(root: pathlib.Path, role: pathlib.Path) -> Iterator[tree.Finding]:
-    """Preflight asserts and reads; so does every task file that it includes."""
-    pending, seen = [role / "tasks" / "preflight.yml"], set[pathlib.Path]()
+    """Preflight asserts and reads; so does every task file that it includes. Of other roles it calls the same."""
+    pending: list[tuple[pathlib.Path, dict[str, Any]]] = [(role / "tasks" / "preflight.yml", {})]
+    seen = set[pathlib.Path]()
     while pending:
-        path = pending.pop()
+        path, variables = pending.pop()
         if path in seen or not path.is_file():
             continue
         seen.add(path)
         for task in tree.tasks_of(path):
             action, arguments = task.action
-            if action and action not in READ_ONLY and not action.endswith("_info"):
+            where = tree.relative(root, path), task.line
+            if action in ROLES:
+                entry = re.sub(r"^\{\{\s*(\w+)\s*\}\}$", r"\1", str(arguments.get("tasks_from", "main")))
+                if variables.get(entry, entry) != "preflight":
+                    yield tree.Finding(*where, "preflight", "of another role only its preflight: tasks_from: preflight")
+            elif action and action not in READ_ONLY and not action.endswith("_info"):
                 advice = f"{action} is not known to be read-only: preflight only asserts and reads"
-                yield tree.Finding(tree.relative(root, path), task.line, "preflight", advice)
-            if action in INCLUDES:
-                pending.append(_included(role, arguments))
+                yield tree.Finding(*where, "preflight", advice)
+            elif action in INCLUDES:
+                pending.append((_included(role, arguments), task.data.get("vars") or {}))
 
 
 def _included(role: pathlib.Path, arguments: Any) -> pathlib.Path:

@@ -96,6 +96,17 @@ def test_a_good_role(role: pathlib.Path) -> None:
     assert rules_contract.findings(role.parents[1]) == []
 
 
+CALL = "- name: Include it\n  import_tasks: call.yml\n  vars: {{__relay_entry: {}}}\n"
+CALLED = "- name: Call it\n  include_role: {name: other, tasks_from: '{{ __relay_entry }}'}\n"
+
+
+def test_preflight_may_call_another_ones(role: pathlib.Path) -> None:
+    """A role that is made of others checks what they check."""
+    add("tasks/preflight.yml", CALL.format("preflight"))(role)
+    add("tasks/call.yml", CALLED)(role)
+    assert rules_contract.findings(role.parents[1]) == []
+
+
 SPECS = "meta/argument_specs.yml"
 BREACHES = {
     "no README": ("missing-file", lambda role: (role / "README.md").unlink()),
@@ -123,6 +134,17 @@ BREACHES = {
         lambda role: (
             add("tasks/preflight.yml", "- name: Include it\n  import_tasks: more.yml\n")(role),
             add("tasks/more.yml", "- name: Run it\n  command: {argv: [x]}\n")(role),
+        ),
+    ),
+    "preflight calls a whole role": (
+        "preflight",
+        add("tasks/preflight.yml", "- name: Call it\n  include_role: {name: other}\n"),
+    ),
+    "preflight calls an entry point that it names otherwise": (
+        "preflight",
+        lambda role: (
+            add("tasks/preflight.yml", CALL.format("configure"))(role),
+            add("tasks/call.yml", CALLED)(role),
         ),
     ),
     "work in main": ("table-of-contents", add("tasks/main.yml", "- name: Copy it\n  copy: {}\n")),

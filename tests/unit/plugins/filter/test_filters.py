@@ -28,6 +28,7 @@ def test_every_filter_is_documented() -> None:
     assert set(FILTERS) == {
         *("cluster_members", "cluster_results", "members_without_address", "clock_problems", "resource_shortages"),
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
+        *("application_due", "application_problems", "application_unlike", "application_verification"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
         *("opendj_replication_problems", "opendj_replication_source", "opendj_replication_verification"),
         *("opendj_server_problems", "opendj_server_verification"),

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Java truststore: compared by one call of keytool, changed in a copy that then takes its place in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Iterator, Mapping, Sequence
+
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import files
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+
+#: A Java machine that lives for a second needs no compiler's best, and says what this program can read.
+_JAVA = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-Xmx96m", "-J-Duser.language=en")
+_ENTRY = re.compile(
+    r"^Alias name: (?P<alias>.+?)\n.*?^Entry type: (?P<type>\w+).*?(?P<pem>-----BEGIN.+?-----END CERTIFICATE-----)",
+    re.MULTILINE | re.DOTALL,
+)
+_TRUSTED = "trustedCertEntry"
+#: Below Java's directory: of Java 9 and later, of a JRE 8, and of a JDK 8.
+_PLACES = ("lib/security/cacerts", "jre/lib/security/cacerts")
+
+
+def java_home_of(keytool: str) -> str:
+    """Return the directory of the Java that a keytool belongs to."""
+    return str(Path(keytool).resolve().parent.parent)
+
+
+def default_path(java_home: str, chroot: str = "") -> str:
+    """Return the truststore that a Java uses by itself, as a path below `chroot`. Raises ClusterkitError."""
+    for place in _PLACES:
+        path = f"{java_home}/{place}"
+        if Path(f"{chroot}{path}").is_file():
+            return path
+    raise ClusterkitError(f"{java_home} has no truststore: neither of {', '.join(_PLACES)}")
+
+
+class Truststore:
+    """The truststore `path`. With `chroot` keytool runs in there, and the path is one below it."""
+
+    def __init__(self, path: str, password: str, keytool: str, runner: Runner, chroot: str = "") -> None:
+        self._path = path
+        self._password = password
+        self._command = [*(["chroot", chroot] if chroot else []), keytool]
+        self._chroot = chroot
+        self._runner = runner
+
+    def certificates(self) -> dict[str, bytes]:
+        """Return the trusted certificates (DER) by alias. Raises ClusterkitError."""
+        said = self._keytool("-list", "-rfc", "-keystore", self._path)
+        return {
+            entry["alias"]: ssl.PEM_cert_to_DER_cert(entry["pem"])
+            for entry in _ENTRY.finditer(said)
+            if entry["type"] == _TRUSTED
+        }
+
+    def change(self, wanted: Mapping[str, bytes], gone: Sequence[str]) -> None:
+        """Remove the aliases `gone`, then add the certificates `wanted`. Raises ClusterkitError.
+
+        A run that is killed leaves the truststore as it was: an application without one could reach nobody.
+        """
+        with self._copy() as copy:
+            for alias in gone:
+                self._keytool("-delete", "-alias", alias, "-keystore", copy)
+            for alias, der in wanted.items():
+                pem = ssl.DER_cert_to_PEM_cert(der)
+                self._keytool("-importcert", "-noprompt", "-alias", alias, "-keystore", copy, stdin=pem)
+            content = files.read_if_exists(f"{self._chroot}{copy}") or b""
+            files.write_atomically(f"{self._chroot}{self._path}", content)
+
+    @contextlib.contextmanager
+    def _copy(self) -> Iterator[str]:
+        content = files.read_if_exists(f"{self._chroot}{self._path}") or b""
+        with tempfile.TemporaryDirectory(dir=f"{self._chroot}/tmp", prefix="clusterkit-") as directory:
+            copy = f"{directory}/{Path(self._path).name}"
+            files.write_atomically(copy, content, durable=False)
+            yield copy[len(self._chroot) :]
+
+    def _keytool(self, *arguments: str, stdin: str = "") -> str:
+        with self._runner.secret_files(self._password) as (password,):
+            argv = [*self._command, *arguments, "-storepass:file", password, *_JAVA]
+            return self._runner.run(argv, stdin=stdin).stdout
