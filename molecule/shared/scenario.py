@@ -113,6 +113,17 @@ class Scenario:
             path = str(playbook)
         return ["ansible-playbook", "-i", self.inventory, path, *options]
 
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a run of converge.yml that is to be ended before its time: see `kill_with_descendants`."""
+        return subprocess.Popen(
+            self.argv("converge.yml", *options),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=ROOT,
+        )
+
     def play(
         self,
         playbook: str | pathlib.Path = "converge.yml",

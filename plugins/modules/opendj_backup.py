@@ -14,9 +14,9 @@ author:
 description:
   - Lets the running server of this host write the entries of base DNs to LDIF files, with a checksum beside each, or
     replaces the entries by those of a file.
-  - What replication notes in entries is left out, so that restored entries are data of a new origin. Otherwise the other
-    members would at once send all that was to be undone. Until V(spread) has given them to the others this server
-    replicates with nobody.
+  - What replication notes in entries is left out, so that restored entries are data of a new origin. Otherwise the
+    other members would at once send all that was to be undone. Until V(spread) has given them to the others this
+    server replicates with nobody.
 extends_documentation_fragment:
   - clusterkit.middleware.opendj
 attributes:

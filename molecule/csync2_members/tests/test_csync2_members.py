@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -176,9 +175,7 @@ def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes:
         node.out("systemctl", "disable", "--now", "csync2-watch.service", "csync2-sync.timer", "csync2.socket")
         node.out("sh", "-c", "rm -rf /etc/csync2* /var/lib/csync2/* /etc/systemd/system/csync2*")
     for seconds in (3.5, 5.5, 7.5):
-        process = subprocess.Popen(
-            scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = scenario.start()
         end = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)

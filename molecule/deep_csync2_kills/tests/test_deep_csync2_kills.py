@@ -54,13 +54,7 @@ def is_whole(scenario: Scenario, nodes: Nodes) -> None:
 def test_control_node_is_lost(scenario: Scenario, nodes: Nodes, duration: float, moment: int) -> None:
     """The run is killed with all that came from it, at one of many moments."""
     bare(nodes)
-    process = subprocess.Popen(
-        scenario.argv("converge.yml"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd=ROOT,
-    )
+    process = scenario.start()
     end = time.monotonic() + duration * (moment + 0.5) / CONTROL_NODE_MOMENTS
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)

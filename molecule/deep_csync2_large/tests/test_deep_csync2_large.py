@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -100,9 +99,7 @@ def test_killed_while_seeding(
     scenario: Scenario, nodes: Nodes, bare: Node, kill: Callable[[Node], None] | None
 ) -> None:
     """The control node is lost, or rsync or the module is killed: no half file, and the next run ends right."""
-    process = subprocess.Popen(
-        scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = scenario.start()
     wait_for(lambda: bare.run("test", "-e", f"{STAGING}/files/web/d010").returncode == 0, "the seeding", limit=120)
     if kill:
         kill(bare)

@@ -138,9 +138,7 @@ def test_build_killed_in_the_middle_is_begun_anew(scenario: Scenario, nodes: Nod
     """A server that loses its power while it compiles has no binary; the next run builds it and clears up."""
     node = nodes["n2"]
     node.out("rm", BINARY)
-    process = subprocess.Popen(
-        scenario.argv("converge.yml"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = scenario.start()
     wait_for(lambda: there(node, f"{WORK}/source/config.status"), "make", limit=120)
     node.engine("kill")
     kill_with_descendants(process)

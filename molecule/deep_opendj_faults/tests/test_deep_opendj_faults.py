@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Three OpenDJ servers, one of them set up by hand before, and what happens to them: members cut off, lost, come back."""
+"""Three OpenDJ servers, one of them set up by hand before, and what happens to them: cut off, lost, back again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from molecule.shared.opendj import (
     registered,
     said,
 )
-from molecule.shared.scenario import ROOT, Scenario, kill_with_descendants, wait_for
+from molecule.shared.scenario import Scenario, kill_with_descendants, wait_for
 
 SECONDS_TO_SET_UP = 240
 
@@ -79,13 +79,7 @@ def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes
     for path in ("/opt/opendj", "/opt/.opendj.clusterkit-discarded", "/etc/systemd/system/opendj.service"):
         assert node.run("test", "-e", path).returncode == 1, path
     assert node.run("id", "ldap").returncode == 1
-    process = subprocess.Popen(
-        scenario.argv("converge.yml"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-        cwd=ROOT,
-    )
+    process = scenario.start()
     try:
         wait_for(
             lambda: node.run("test", "-e", "/opt/opendj/config").returncode == 0, "set-up to begin", SECONDS_TO_SET_UP
@@ -97,13 +91,7 @@ def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes
     wait_for(lambda: node.run("systemctl", "is-active", "ssh.service").returncode == 0, "ssh", 60)
     assert node.run("test", "-e", "/opt/opendj/.clusterkit-incomplete").returncode == 0
     # Next the run itself is killed, when the server has joined and has not got the entries yet
-    process = subprocess.Popen(
-        scenario.argv("converge.yml"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-        cwd=ROOT,
-    )
+    process = scenario.start()
     try:
         wait_for(lambda: registered(nodes["n1"], "n2"), "n2 to join", SECONDS_TO_SET_UP)
     finally:

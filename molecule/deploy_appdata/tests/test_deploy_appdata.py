@@ -212,13 +212,7 @@ def test_a_migration_that_fails_starts_the_server_again(scenario: Scenario, own_
 def test_runs_killed_at_several_moments(scenario: Scenario, own_data: Node) -> None:
     """Whenever a run is killed, the data are whole, and another run ends it."""
     for seconds in (3.0, 4.5, 6.0, 8.0):
-        process = subprocess.Popen(
-            scenario.argv("converge.yml", "--limit", "b1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = scenario.start("--limit", "b1")
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=seconds)
         if process.poll() is None:

@@ -45,9 +45,10 @@ def resources(path: str) -> dict[str, int]:
 
     Of a path that is not there yet its nearest parent counts.
     """
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    volume = os.statvfs(path)
+    place = pathlib.Path(path)
+    while not place.exists():
+        place = place.parent
+    volume = os.statvfs(place)
     return {
         "cpus": os.sysconf("SC_NPROCESSORS_ONLN"),
         "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),

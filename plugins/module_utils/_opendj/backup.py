@@ -30,7 +30,7 @@ _UNDER_WAY = ("", "UNSCHEDULED", "WAITING_ON_START_TIME", "WAITING_ON_DEPENDENCY
 #: without it the data are of a new origin, and replicate with nobody until the others are initialised from them.
 _OF_REPLICATION = ["ds-sync-state", "ds-sync-generation-id", "ds-sync-hist", "ds-sync-conflict"]
 _MESSAGE = re.compile(r'message="(.*)"\s*$')
-_REJECTED = re.compile(r"[Pp]rocessed (\d+), imported (\d+), skipped (\d+), rejected (\d+)")
+_REJECTED = re.compile(r"(?i)processed (\d+), imported (\d+), skipped (\d+), rejected (\d+)")
 
 
 def export(directory: Directory, base: str, file: str, limit: float) -> None:
@@ -85,7 +85,10 @@ def backend_of(directory: Directory, base: str) -> str:
 
 
 def run(directory: Directory, kind: str, class_name: str, what: Mapping[str, Sequence[str]], limit: float) -> list[str]:
-    """Give the server a task and wait until it ends; return what it logged. Raises ClusterkitError with its last words."""
+    """Give the server a task and wait until it ends; return what it logged.
+
+    Raises ClusterkitError with its last words where it failed.
+    """
     name = f"clusterkit-{kind}-{time.time_ns()}"
     dn = f"ds-task-id={name},{_TASKS}"
     entry: dict[str, Any] = {

@@ -266,8 +266,8 @@ def mend(directory: Directory, peers: Mapping[str, Sequence[str]]) -> list[str]:
 def forget(directory: Directory, leaving: Server, check: bool = False) -> list[str]:
     """Take a server that is gone out of what this one knows; return what was changed. Raises ClusterkitError.
 
-    Over LDAP alone: dsreplication cleans nothing up after a server that does not answer. What is registered is replicated,
-    so that another member's removal may arrive between a look and the change: then there is nothing left to do.
+    Over LDAP alone: dsreplication cleans nothing up after a server that does not answer. What is registered is
+    replicated, so that another member's removal may arrive between a look and the change: nothing is left to do then.
     """
     changed = []
     for dn, values in directory.search(state.PROVIDER, SUBTREE):

@@ -43,8 +43,8 @@ def test_clocks_differ_only_where_that_is_certain() -> None:
     found = {"h1": {"clock_ahead": 0.5}, "h2": {"clock_ahead": 9.0}, "h3": {}}
     assert peers.clocks(found, now=103.0, asked_at=100.0, most=6) == []
     assert peers.clocks(found, now=103.0, asked_at=100.0, most=5) == [
-        "The clock of h2 is at least 5.5 s ahead of that of h1, and 5 s are let pass: synchronise them, for instance by "
-        "chrony."
+        "The clock of h2 is at least 5.5 s ahead of that of h1, and 5 s are let pass: synchronise them, for instance "
+        "by chrony."
     ]
     assert peers.clocks({"h3": {}}, 1.0, 0.0, 5) == []
 

@@ -80,9 +80,9 @@ def test_what_is_no_backup_is_refused(directory: Path) -> None:
     with pytest.raises(ClusterkitError, match="another one: it was changed"):
         backup_files.verify(str(path), "o=site")
     Path(f"{path}.sha256").unlink()
-    with pytest.raises(ClusterkitError, match="there is no checksum beside .* it is no whole backup"):
+    with pytest.raises(ClusterkitError, match=r"there is no checksum beside .* it is no whole backup"):
         backup_files.verify(str(path), "o=site")
     link = backup_files.BackupFile(directory / "o=site-20260102T000000Z.ldif")
     link.incoming.symlink_to("/etc/passwd")
-    with pytest.raises(ClusterkitError, match="cannot read .*: Too many levels of symbolic links"):
+    with pytest.raises(ClusterkitError, match=r"cannot read .*: Too many levels of symbolic links"):
         link.finish()
