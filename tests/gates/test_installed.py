@@ -67,7 +67,9 @@ def listed_tasks(installed: Installed, path: pathlib.Path, role: str = "") -> It
             directory = installed.collection / "roles" / name.rpartition(".")[2] / "tasks"
             yield from listed_tasks(installed, directory / entry_point, name)
         elif not task.is_block:
-            yield f"{role} : {task.name}" if role else task.name
+            # Of a role that is included Ansible shows the task without the role that it stands in
+            alone = not role or action == "ansible.builtin.include_role"
+            yield task.name if alone else f"{role} : {task.name}"
 
 
 @pytest.mark.parametrize("kind", ["module", "filter", "role"])
