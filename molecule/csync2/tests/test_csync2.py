@@ -78,7 +78,13 @@ def test_change_is_sent_at_once_and_does_not_echo(nodes: Nodes, source: str, tar
     """A change arrives within seconds without anybody starting anything, and the receiver sends nothing back."""
     sent = ("journalctl", "-u", "csync2-watch.service", "--no-pager", "-o", "cat")
     nodes[target].out("systemctl", "stop", "csync2-sync.timer")
-    before = nodes[target].out(*sent)
+
+    def reported() -> str:
+        """Return the journal when the watch, which the test before this one has started, has told of its first run."""
+        journal = nodes[target].out(*sent)
+        return journal if journal.rstrip().endswith("}") else ""
+
+    before = wait_for(reported, "the first run of the watch", limit=30)
     path = f"/srv/web/deep/er/{source}"
     nodes[source].out("mkdir", "-p", "/srv/web/deep/er")
     nodes[source].write(path, "quick")
