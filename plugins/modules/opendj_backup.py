@@ -125,13 +125,14 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.inst
     Installation,
     own_directory,
 )
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.replication import domain_of
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Do what the state asks for. Raises ClusterkitError."""
     wanted = module.params
     with own_directory(wanted) as directory:
-        present = state.read(directory, schema=False, conflicts=False)["base_dns"]
+        present = state.base_dns(directory)
         for base in wanted["base_dns"]:
             if normal(base) not in (normal(one) for one in present):
                 raise ClusterkitError(f"there is no base DN {base}: the server has {', '.join(present) or 'none'}")
@@ -166,8 +167,7 @@ def restore(module: AnsibleModule, directory: Directory) -> dict[str, Any]:
     if module.check_mode:
         return result
     backup.restore(directory, base, wanted["file"], wanted["task_seconds"])
-    bases = state.read(directory, schema=False, conflicts=False)["base_dns"]
-    entries = next(domain["entries"] for name, domain in bases.items() if normal(name) == normal(base))
+    entries = domain_of(state.read(directory, schema=False, conflicts=False), base)["entries"]
     if entries != found["entries"]:
         raise ClusterkitError(f"{wanted['file']} has {found['entries']} entries, and now the server has {entries}")
     return result
@@ -176,17 +176,16 @@ def restore(module: AnsibleModule, directory: Directory) -> dict[str, Any]:
 def spread(module: AnsibleModule, directory: Directory) -> dict[str, Any]:
     """Give the others the entries of this server, where they are of another origin. Raises ClusterkitError."""
     result: dict[str, Any] = {"changed": False, "backups": [], "removed": []}
-    bases = state.read(directory, schema=False, conflicts=False)["base_dns"]
-    for name, domain in bases.items():
-        if normal(name) not in (normal(one) for one in module.params["base_dns"]):
-            continue
+    seen = state.read(directory, schema=False, conflicts=False)
+    for base in module.params["base_dns"]:
+        domain = domain_of(seen, base)
         if not domain["replicated"] or domain["server_generation_id"] == domain["generation_id"]:
             continue
         if not domain["entries"]:
-            raise ClusterkitError(f"there are no entries below {name}: an empty server is no source")
+            raise ClusterkitError(f"there are no entries below {base}: an empty server is no source")
         result["changed"] = True
         if not module.check_mode:
-            backup.spread(directory, name, module.params["task_seconds"])
+            backup.spread(directory, base, module.params["task_seconds"])
     return result
 
 
