@@ -31,6 +31,12 @@ ARCHIVES = (
     *("glusterfs-server", "glusterfs-client"),
     # How modules speak LDAP
     "python3-ldap",
+    # Traffic, time and storage
+    *("haproxy", "keepalived", "chrony", "nfs-kernel-server", "nfs-common"),
+    # Databases and how modules ask them
+    *("mariadb-client", "postgresql", "postgresql-client", "python3-pymysql", "python3-psycopg2"),
+    "libpostgresql-jdbc-java",
+    *("gnupg", "openssh-client"),
 )
 USER = "ops"
 
