@@ -5,22 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata import cluster
-
-
-def appdata_uses(
-    found: Mapping[str, Mapping[str, Any]],
-    target: str,
-    layouts: Mapping[str, Mapping[str, Any]],
-    base: str,
-    layout: str = "auto",
-    since: str = "",
-) -> dict[str, dict[str, Any]]:
-    """Return for each host how it uses the target: see `cluster.use`."""
-    return {host: cluster.use(info, target, layouts, base, layout, since) for host, info in found.items()}
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -29,8 +16,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "appdata_uses": told(appdata_uses),
-            "appdata_source": told(cluster.source),
-            "appdata_problems": told(cluster.problems),
-            "appdata_verification": told(cluster.verification),
+            "appdata_uses": lazily("_appdata.cluster", "uses"),
+            "appdata_source": lazily("_appdata.cluster", "source"),
+            "appdata_problems": lazily("_appdata.cluster", "problems"),
+            "appdata_verification": lazily("_appdata.cluster", "verification"),
         }

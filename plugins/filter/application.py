@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._application import cluster
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -17,8 +16,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "application_due": told(cluster.to_set_up),
-            "application_problems": told(cluster.problems),
-            "application_unlike": told(cluster.unlike),
-            "application_verification": told(cluster.verification),
+            "application_due": lazily("_application.cluster", "to_set_up"),
+            "application_problems": lazily("_application.cluster", "problems"),
+            "application_unlike": lazily("_application.cluster", "unlike"),
+            "application_verification": lazily("_application.cluster", "verification"),
         }

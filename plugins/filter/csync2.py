@@ -5,16 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import cluster, config, seed
-
-
-def csync2_config(groups: Sequence[dict[str, Any]], **options: Any) -> str:
-    """Return the text of csync2.cfg for the role's variables. Raises ClusterkitError."""
-    wanted = config.from_variables(groups, **options)
-    return config.render(config.with_probe(wanted, options["members"], options["key"]))
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -23,9 +16,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "csync2_certificates": told(cluster.certificates),
-            "csync2_config": told(csync2_config),
-            "csync2_problems": told(cluster.problems),
-            "csync2_seedings": told(seed.plan),
-            "csync2_verification": told(cluster.verification),
+            "csync2_certificates": lazily("_csync2.cluster", "certificates"),
+            "csync2_config": lazily("_csync2.config", "text"),
+            "csync2_problems": lazily("_csync2.cluster", "problems"),
+            "csync2_seedings": lazily("_csync2.seed", "plan"),
+            "csync2_verification": lazily("_csync2.cluster", "verification"),
         }

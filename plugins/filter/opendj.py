@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import cluster
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -17,9 +16,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "opendj_replication_problems": told(cluster.replication_problems),
-            "opendj_replication_source": told(cluster.replication_source),
-            "opendj_replication_verification": told(cluster.replication_verification),
-            "opendj_server_problems": told(cluster.server_problems),
-            "opendj_server_verification": told(cluster.server_verification),
+            "opendj_replication_problems": lazily("_opendj.cluster", "replication_problems"),
+            "opendj_replication_source": lazily("_opendj.cluster", "replication_source"),
+            "opendj_replication_verification": lazily("_opendj.cluster", "replication_verification"),
+            "opendj_server_problems": lazily("_opendj.cluster", "server_problems"),
+            "opendj_server_verification": lazily("_opendj.cluster", "server_verification"),
         }

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common import peers
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -16,4 +15,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"clock_problems": told(peers.clocks), "resource_shortages": told(peers.shortages)}
+        return {
+            "clock_problems": lazily("_common.peers", "clocks"),
+            "resource_shortages": lazily("_common.peers", "shortages"),
+        }

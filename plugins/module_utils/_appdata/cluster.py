@@ -64,6 +64,13 @@ def use(
     return {**told, "has_data": bool(there) and not shared}
 
 
+def uses(
+    found: Found, target: str, layouts: Layouts, base: str, layout: str = "auto", since: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Return for each host how it uses the target: see `use`."""
+    return {host: use(info, target, layouts, base, layout, since) for host, info in found.items()}
+
+
 def _layout(info: Mapping[str, Any], base: str, since: str) -> tuple[str, str]:
     """Return which layout a member has, or why that cannot be told."""
     if not _same(info["data"], base):

@@ -455,6 +455,11 @@ def with_probe(config: Config, members: Sequence[str], key: str) -> Config:
     return dataclasses.replace(config, groups=[*config.groups, group])
 
 
+def text(groups: Sequence[dict[str, Any]], members: Sequence[str], key: str, **options: Any) -> str:
+    """Return the text of csync2.cfg for the role's variables. Raises ClusterkitError."""
+    return render(with_probe(from_variables(groups, members, key, **options), members, key))
+
+
 def _prefix_from(where: str, data: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
     entries = []
     for number, entry in enumerate(data["paths"]):

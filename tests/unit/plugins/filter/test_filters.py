@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Callable
 
@@ -21,6 +23,24 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name, function in importlib.import_module(f"{PACKAGE}.{path.stem}").FilterModule().filters().items()
 }
 MEMBERS = [{"host": f"h{i}", "name": f"n{i}", "address": f"10.0.0.{i}"} for i in (1, 2)]
+
+
+#: What a filter file may bring with it: every process that Ansible forks for a task loads them all.
+LIGHT = {"_common", "_common.errors"}
+
+
+def test_loading_the_filters_loads_nothing_that_they_call() -> None:
+    modules = [f"{PACKAGE}.{path.stem}" for path in sorted(SIDECARS.glob("[a-z]*.py"))]
+    program = f"""
+import importlib, sys
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+_AnsibleCollectionFinder(paths=[{str(SIDECARS.parents[1] / "build" / "collections")!r}])._install()
+for name in {modules!r}:
+    importlib.import_module(name).FilterModule().filters()
+print(*(name.partition(".module_utils.")[2] for name in sys.modules if "middleware.plugins.module_utils." in name))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert set(done.stdout.split()) <= LIGHT
 
 
 def test_every_filter_is_documented() -> None:
