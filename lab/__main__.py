@@ -18,7 +18,7 @@ from lab.steps import BUILD, ROOT, LabError, Record, fail, locked, remove_tree, 
 
 #: The kinds of what is recorded, in the order it is undone: whatever lives in the engine goes before the engine.
 IN_THE_ENGINE = ("container", "network", "image")
-KINDS = (*IN_THE_ENGINE, "service", "engine", "packages", "traces", "directory")
+KINDS = (*IN_THE_ENGINE, "service", "engine", "packages", "traces", "limit", "directory")
 
 
 def set_up(record: Record, environments: Sequence[environment.Environment]) -> None:
@@ -43,6 +43,7 @@ def tear_down(record: Record) -> None:
         "engine": lambda one: machine.stop_engine(ROOT / one["pidfile"], ROOT / one["data"], pathlib.Path(one["run"])),
         "packages": lambda one: packages.remove(one["names"]),
         "traces": lambda one: machine.remove_traces(one["paths"]),
+        "limit": lambda one: machine.restore_kernel_limit(one["name"], one["before"], one["raised"]),
         # Of records written before build/ went as a whole: it lies there
         "directory": lambda _one: None,
     }

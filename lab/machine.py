@@ -43,6 +43,10 @@ ENGINE_TRACES = (
     "/opt/containerd",
 )
 SYSTEMD = pathlib.Path("/run/systemd/system")
+#: What the kernel allows by default is too little for a dozen systemd nodes beside each other: each takes some fifteen
+#: inotify instances, and all nodes' root is one user.
+KERNEL_LIMITS = {"fs/inotify/max_user_instances": 1024}
+KERNEL = pathlib.Path("/proc/sys")
 #: Said when an engine has been stopped.
 STAYS = "its bridge docker0, its firewall rules and net.ipv4.ip_forward stay until the machine starts anew"
 
@@ -97,6 +101,8 @@ class Plan:
     environments: tuple[Environment, ...]
     engine: bool
     image: bool
+    #: Names below /proc/sys whose values are too small.
+    limits: tuple[str, ...] = ()
 
     @property
     def service(self) -> bool:
@@ -111,6 +117,8 @@ class Plan:
             lines.append(f"start a container engine with its data below {directory}")
         if self.image:
             lines.append(f"build the node image {image.tag()}")
+        for name in self.limits:
+            lines.append(f"raise {name.replace('/', '.')} from {kernel_limit(name)} to {KERNEL_LIMITS[name]}")
         return lines
 
 
@@ -122,6 +130,7 @@ def plan(environments: Sequence[Environment]) -> Plan:
         tuple(one for one in environments if not one.is_current()),
         engine,
         image=engine or not image.exists(),
+        limits=tuple(name for name, least in KERNEL_LIMITS.items() if kernel_limit(name) < least),
     )
 
 
@@ -137,6 +146,9 @@ def carry_out(wanted: Plan, record: Record) -> None:
         start_engine(record)
     if wanted.image:
         image.build(record)
+    for name in wanted.limits:
+        record.add("limit", name=name, before=kernel_limit(name), raised=KERNEL_LIMITS[name])
+        set_kernel_limit(name, KERNEL_LIMITS[name])
 
 
 def _link_collection() -> None:
@@ -146,6 +158,25 @@ def _link_collection() -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT, target_is_directory=True)
+
+
+def kernel_limit(name: str) -> int:
+    """Return a number that the kernel is set to, by its name below /proc/sys."""
+    return int((KERNEL / name).read_text(encoding="ascii"))
+
+
+def set_kernel_limit(name: str, value: int) -> None:
+    """Set it. Where /proc/sys cannot be written, as in a container, that is said: fewer nodes run at a time there."""
+    try:
+        (KERNEL / name).write_text(f"{value}\n", encoding="ascii")
+    except OSError as error:
+        say(f"  {name.replace('/', '.')} stays {kernel_limit(name)}: {error.strerror}")
+
+
+def restore_kernel_limit(name: str, before: int, raised: int) -> None:
+    """Set it back, unless somebody has set it to something else since."""
+    if kernel_limit(name) == raised:
+        set_kernel_limit(name, before)
 
 
 # --- the container engine --------------------------------------------------------------------------------------------

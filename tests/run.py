@@ -5,6 +5,10 @@ The core tier is the static gates, the unit tests, the faults and every molecule
 is deep when its name begins with `deep_`, a test by its marker. The deep tier is those, and once more, with the oldest
 ansible-core that the collection declares, what needs no nodes. Each part has a time limit, a budget, and its whole
 output in build/reports/PART.log.
+
+Parts of the core tier run two at a time (LANES in the environment says otherwise): most of a scenario is waiting. What
+fails beside another part is repeated alone once all have ended, and that counts: two parts on two cores may starve each
+other. A part that passes only alone is named as unsteady in the summary: that is a fault of the test or of the code.
 """
 
 from __future__ import annotations
@@ -15,10 +19,13 @@ import datetime
 import os
 import pathlib
 import platform
+import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -36,7 +43,11 @@ DEEP = "deep_"
 OLDEST_CORE = BUILD / "venv-core-2.16"
 #: Seconds between two signs of life, lines of a log that a failure shows, and seconds that SIGTERM gets before SIGKILL.
 HEARTBEAT, TAIL, GRACE = 15.0, 60, 10.0
+#: Parts that run at a time, and how many that failed beside another one are repeated alone.
+LANES, REPEATED = 2, 4
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+#: Set when everything has to end.
+stopping = threading.Event()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +71,11 @@ class Part:
         """Where its test runner writes its results."""
         return REPORTS / f"{self.name}.xml"
 
+    @property
+    def room(self) -> pathlib.Path:
+        """Where its temporary files are: what one part leaves must not be found by another."""
+        return BUILD / "tmp" / self.name
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -71,6 +87,8 @@ class Outcome:
     skipped: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0
     remark: str = ""
+    #: What failed beside another part, and passed when the part was repeated alone.
+    unsteady: list[str] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
         counts = f"{self.passed:5} passed {self.failed:3} failed {len(self.skipped):3} skipped  {self.seconds:6.1f} s"
@@ -151,8 +169,12 @@ def chosen_parts(only: Sequence[str], *, deep: bool) -> list[Part]:
 
 def environment(part: Part) -> dict[str, str]:
     """Return what a part finds in its environment: its own programs, the project's collection, output for a log."""
+    # What ansible-test and molecule keep for the next run stays in the usual place; a scenario's own does not
+    own = {"ANSIBLE_HOME": str(part.room / "ansible")} if part.scenario else {}
     return {
         **os.environ,
+        **own,
+        "TMPDIR": str(part.room),
         "PATH": f"{pathlib.Path(part.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
         "ANSIBLE_PIPELINING": "1",
@@ -171,33 +193,36 @@ def run(part: Part) -> Outcome:
     """Run one part to its end or its time limit, showing that it lives."""
     for path in (part.log, part.junit):
         path.unlink(missing_ok=True)
+    shutil.rmtree(part.room, ignore_errors=True)
+    part.room.mkdir(parents=True)
     print(f"── {part.name} (budget {part.budget:.0f} s)", flush=True)
     began = time.monotonic()
     if not pathlib.Path(part.argv[0]).exists():
         outcome = Outcome(failed=1, remark=f"no {part.argv[0]}: run `python3 -m lab setup --deep`")
-        print(f"   {outcome}", flush=True)
+        print(f"── {part.name}: {outcome}", flush=True)
         return outcome
     with part.log.open("w", encoding="utf-8") as log:
         code = _run_group(part.argv, part, log, part.limit)
         if code is None and part.scenario:
             # molecule was stopped before it could remove its nodes
-            _run_group((tool("molecule"), "destroy", "--scenario-name", part.scenario), part, log, 300)
+            _run_group((tool("molecule"), "destroy", "--scenario-name", part.scenario), part, log, 300, to_its_end=True)
     outcome = _count(part, code)
     outcome.seconds = time.monotonic() - began
     if code is None:
-        outcome.remark = f"stopped after its limit of {part.limit:.0f} s"
+        outcome.remark = "interrupted" if stopping.is_set() else f"stopped after its limit of {part.limit:.0f} s"
     elif outcome.seconds > part.budget:
         outcome.remark = f"WARNING: over its budget of {part.budget:.0f} s"
-    if outcome.failed:
-        print(f"   the last {TAIL} lines of {part.log.relative_to(ROOT)}:")
-        print("\n".join(f"   | {line}" for line in _lines(part.log)[-TAIL:]))
-    print(f"   {outcome}", flush=True)
+    tail = [f"   | {line}" for line in _lines(part.log)[-TAIL:]] if outcome.failed else []
+    if tail:
+        tail.insert(0, f"   the last {TAIL} lines of {part.log.relative_to(ROOT)}:")
+    # In one piece, since the other lane prints as well
+    print("\n".join([*tail, f"── {part.name}: {outcome}"]), flush=True)
     return outcome
 
 
-def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float) -> int | None:
+def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float, *, to_its_end: bool = False) -> int | None:
     """Run a command in a process group of its own; return its exit code, or nothing when it had to be stopped."""
-    began = time.monotonic()
+    began = shown = time.monotonic()
     process = subprocess.Popen(
         argv,
         cwd=ROOT,
@@ -208,15 +233,63 @@ def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float) -> int |
         start_new_session=True,
     )
     try:
-        while (elapsed := time.monotonic() - began) < limit:
+        while (elapsed := time.monotonic() - began) < limit and (to_its_end or not stopping.is_set()):
             try:
-                return process.wait(timeout=min(HEARTBEAT, limit - elapsed))
+                return process.wait(timeout=min(1.0, limit - elapsed))
             except subprocess.TimeoutExpired:
-                last = next((line for line in reversed(_lines(part.log)) if line.strip()), "no output yet")
-                print(f"   {time.monotonic() - began:4.0f} s  {last.strip()[:110]}", flush=True)
+                if time.monotonic() - shown >= HEARTBEAT:
+                    shown = time.monotonic()
+                    last = next((line for line in reversed(_lines(part.log)) if line.strip()), "no output yet")
+                    print(f"   {part.name} {shown - began:4.0f} s  {last.strip()[:100]}", flush=True)
         return None
     finally:
         _stop(process)
+
+
+def run_all(parts: Sequence[Part], lanes: int) -> dict[str, Outcome]:
+    """Run the parts, `lanes` at a time, and return what came of each, in their order.
+
+    With more than one lane, up to REPEATED of those that failed are repeated alone, and that result counts.
+    """
+    waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
+    for part in parts:
+        waiting.put(part)
+    outcomes: dict[str, Outcome] = {}
+
+    def work() -> None:
+        while not stopping.is_set():
+            try:
+                part = waiting.get_nowait()
+            except queue.Empty:
+                return
+            outcomes[part.name] = run(part)
+
+    workers = [threading.Thread(target=work, name=f"lane {number}") for number in range(lanes)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        failed = [part for part in parts if outcomes[part.name].failed]
+        if lanes > 1 and len(parts) > 1 and len(failed) <= REPEATED:
+            for part in failed:
+                outcomes[part.name] = repeated_alone(part, outcomes[part.name])
+    except KeyboardInterrupt:
+        stopping.set()
+        for worker in workers:
+            worker.join()
+    return {part.name: outcomes[part.name] for part in parts if part.name in outcomes}
+
+
+def repeated_alone(part: Part, before: Outcome) -> Outcome:
+    """Run a part again that failed beside another one; the log of its failure is kept as PART.beside.log."""
+    print(f"\n── {part.name} failed beside another part; it is repeated alone, and that counts", flush=True)
+    part.log.replace(REPORTS / f"{part.name}.beside.log")
+    outcome = run(part)
+    if not outcome.failed:
+        outcome.unsteady = before.failures or [f"{part.name}: {before.remark or 'a step of molecule failed'}"]
+    outcome.seconds += before.seconds
+    return outcome
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -350,8 +423,8 @@ def _ansible_version(python: pathlib.Path) -> str:
     return asked.stdout.partition("\n")[0].replace("[", "").replace("]", "")
 
 
-def summarise(outcomes: dict[str, Outcome]) -> int:
-    """Print the time of each part and the closing line; return the exit code."""
+def summarise(outcomes: dict[str, Outcome], wall: float) -> int:
+    """Print the time of each part, of all (`wall`, in seconds) and the closing line; return the exit code."""
     print("\n── summary")
     width = max(map(len, outcomes), default=0)
     for name, outcome in outcomes.items():
@@ -359,9 +432,13 @@ def summarise(outcomes: dict[str, Outcome]) -> int:
     passed = sum(one.passed for one in outcomes.values())
     failed = sum(one.failed for one in outcomes.values())
     skipped = [identity for one in outcomes.values() for identity in one.skipped]
-    print(f"   {'all':{width}} {sum(one.seconds for one in outcomes.values()):.0f} s")
-    for identity in (identity for one in outcomes.values() for identity in one.failures):
-        print(f"   failed: {identity}")
+    total = sum(one.seconds for one in outcomes.values())
+    print(f"   {'all':{width}} {wall:.0f} s, in which parts ran for {total:.0f} s")
+    for one in outcomes.values():
+        for identity in one.unsteady:
+            print(f"   UNSTEADY, passed only alone: {identity}")
+        for identity in one.failures:
+            print(f"   failed: {identity}")
     unexpected = unexpected_skips(skipped)
     for identity in unexpected:
         print(f"   skipped without a reason in {EXPECTED_SKIPS.relative_to(ROOT)}: {identity}")
@@ -390,17 +467,18 @@ def main() -> int:
     # Stopped from outside, it ends what it started, as with Ctrl-C
     signal.signal(signal.SIGTERM, stop)
     REPORTS.mkdir(parents=True, exist_ok=True)
-    outcomes: dict[str, Outcome] = {}
-    try:
-        for part in parts:
-            outcomes[part.name] = run(part)
-    except KeyboardInterrupt:
+    # The deep tier loads the machine, and measures: one at a time
+    lanes = 1 if arguments.deep else int(os.environ.get("LANES", LANES))
+    began = time.monotonic()
+    outcomes = run_all(parts, min(lanes, len(parts)))
+    wall = time.monotonic() - began
+    if stopping.is_set():
         print("\ninterrupted", flush=True)
-        summarise(outcomes)
+        summarise(outcomes, wall)
         return 130
     if arguments.deep and outcomes:
         print(f"\nwritten: {renew_deep_results(outcomes).relative_to(ROOT)}")
-    return summarise(outcomes)
+    return summarise(outcomes, wall)
 
 
 if __name__ == "__main__":

@@ -30,15 +30,17 @@ csync2 ➜ syntax: Executed: Successful
 def reports(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """Let the runner work in an empty directory."""
     monkeypatch.setattr(run, "REPORTS", tmp_path)
+    monkeypatch.setattr(run, "BUILD", tmp_path)
     monkeypatch.setattr(run, "ROOT", tmp_path)
     return tmp_path
 
 
-def part(reports: pathlib.Path, tests: str, limit: float = 60) -> run.Part:
+def part(reports: pathlib.Path, tests: str, limit: float = 60, name: str = "x") -> run.Part:
     """Return a part that runs these tests."""
-    (reports / "test_sample.py").write_text(tests, encoding="utf-8")
-    argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_sample.py", f"--junitxml={reports}/x.xml")
-    return run.Part("x", argv, budget=60, limit=limit)
+    sample = reports / f"test_sample_{name}.py"
+    sample.write_text(tests, encoding="utf-8")
+    argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", sample.name, f"--junitxml={reports}/{name}.xml")
+    return run.Part(name, argv, budget=60, limit=limit)
 
 
 def test_steps_of_a_scenario() -> None:
@@ -51,8 +53,8 @@ def test_counts(reports: pathlib.Path) -> None:
     """Passed, failed and skipped tests are told apart; a skip has an id."""
     tests = "import pytest\ndef test_a(): pass\ndef test_b(): assert 0\ndef test_c(): pytest.skip('why')\n"
     outcome = run.run(part(reports, tests))
-    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, ["x::test_sample::test_c"])
-    assert outcome.failures == ["x::test_sample::test_b"]
+    assert (outcome.passed, outcome.failed, outcome.skipped) == (1, 1, ["x::test_sample_x::test_c"])
+    assert outcome.failures == ["x::test_sample_x::test_b"]
 
 
 @pytest.mark.parametrize("tests", ["", "import absent\n", "import os\ndef test_a(): os._exit(0)\n"])
@@ -73,6 +75,57 @@ def test_time_limit(reports: pathlib.Path) -> None:
     while _lives(child):
         assert time.monotonic() < end, "the child of a stopped part lives on"
         time.sleep(0.05)
+
+
+#: Passes only while the other part runs.
+MEETS = """
+import pathlib, time
+def test_meets():
+    pathlib.Path({own!r}).touch()
+    end = time.monotonic() + 30
+    while not pathlib.Path({other!r}).exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+"""
+#: Fails at its first run alone, if at all.
+FAILS_ONCE = """
+import pathlib
+def test_a():
+    known = pathlib.Path('was-here')
+    again = known.exists()
+    known.touch()
+    assert again
+"""
+
+
+def test_two_parts_run_at_a_time(reports: pathlib.Path) -> None:
+    """Each of two parts sees the other one run; each has a directory for temporary files of its own."""
+    one = part(reports, MEETS.format(own="a", other="b"), name="one")
+    two = part(reports, MEETS.format(own="b", other="a"), name="two")
+    assert [outcome.passed for outcome in run.run_all([one, two], lanes=2).values()] == [1, 1]
+    assert run.environment(one)["TMPDIR"] != run.environment(two)["TMPDIR"]
+
+
+def test_what_failed_beside_another_part_is_repeated_alone(
+    reports: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What passes alone has passed, and the summary names it as unsteady; what fails alone as well has failed."""
+    wavering = part(reports, FAILS_ONCE, name="wavering")
+    failing = part(reports, "def test_b(): assert 0\n", name="failing")
+    outcomes = run.run_all([wavering, failing], lanes=2)
+    assert (outcomes["wavering"].passed, outcomes["wavering"].failed) == (1, 0)
+    assert outcomes["wavering"].unsteady == ["wavering::test_sample_wavering::test_a"]
+    assert outcomes["failing"].failed == 1
+    assert run.summarise(outcomes, 1.0) == 1
+    assert "UNSTEADY, passed only alone: wavering::test_sample_wavering::test_a" in capsys.readouterr().out
+    assert (reports / "wavering.beside.log").exists()
+
+
+@pytest.mark.parametrize(("lanes", "number"), [(1, 1), (2, run.REPEATED + 1)])
+def test_what_failed_alone_or_with_many_others_has_failed(reports: pathlib.Path, lanes: int, number: int) -> None:
+    """Nothing is repeated that failed alone, and nothing where so much fails that the load is no explanation."""
+    parts = [part(reports, FAILS_ONCE.replace("was-here", f"was-{one}"), name=f"p{one}") for one in range(number)]
+    assert sum(outcome.failed for outcome in run.run_all(parts, lanes).values()) == number
 
 
 def _lives(pid: str) -> bool:
@@ -149,5 +202,5 @@ def test_skips_need_a_reason(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
 )
 def test_closing_line(outcome: run.Outcome, line: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     """The last line sums up; the exit code is 0 only when something ran, nothing failed and each skip is explained."""
-    assert run.summarise({"x": outcome}) == code
+    assert run.summarise({"x": outcome}, 1.0) == code
     assert capsys.readouterr().out.splitlines()[-1] == line

@@ -29,6 +29,17 @@ def record(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> steps.Rec
     return steps.Record(tmp_path / "record.json")
 
 
+@pytest.fixture(autouse=True)
+def kernel(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Let the kernel's limits be files of the test's own, and high enough; return the first one."""
+    directory = tmp_path_factory.mktemp("kernel")
+    for name in machine.KERNEL_LIMITS:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text("4096\n", encoding="ascii")
+    monkeypatch.setattr(machine, "KERNEL", directory)
+    return directory / next(iter(machine.KERNEL_LIMITS))
+
+
 def refusal(monkeypatch: pytest.MonkeyPatch, data: pathlib.Path | None = None) -> str:
     """Return the one line in which the machine is refused; `data` is where an engine that answers has its data."""
     monkeypatch.setattr(machine, "engine_data", lambda: data)
@@ -126,8 +137,11 @@ def test_unprivileged_user_sees_one_line() -> None:
 
 @pytest.mark.parametrize("systemd", [True, False])
 @pytest.mark.usefixtures("bare")
-def test_plan_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, systemd: bool) -> None:
-    """Each package, environment, engine and image is announced before it comes."""
+def test_plan_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, kernel: pathlib.Path, systemd: bool
+) -> None:
+    """Each package, environment, engine, image and limit is announced before it comes."""
+    kernel.write_text("128\n", encoding="ascii")
     monkeypatch.setattr(machine, "SYSTEMD", tmp_path if systemd else tmp_path / "absent")
     monkeypatch.setattr(machine, "engine_data", lambda: None)
     coming = packages.Installation(("docker.io",), ("containerd", "docker.io"))
@@ -140,6 +154,7 @@ def test_plan_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: pa
         "start a container engine with its data below "
         + ("/var/lib/docker (docker.service)" if systemd else "build/lab/engine"),
         f"build the node image {image.tag()}",
+        "raise fs.inotify.max_user_instances from 128 to 1024",
     ]
 
 
@@ -374,3 +389,21 @@ def test_connection_inventory_pins_host_keys() -> None:
     host = json.loads(laboratory.connection_inventory([instance]))["all"]["hosts"]["n1"]
     assert host["ansible_host"] == "10.0.0.1"
     assert "StrictHostKeyChecking=yes" in host["ansible_ssh_common_args"]
+
+
+def test_kernel_limits_are_raised_and_set_back(
+    record: steps.Record, kernel: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that is too small is recorded, raised and set back, unless somebody else changed it."""
+    (name, least) = next(iter(machine.KERNEL_LIMITS.items()))
+    monkeypatch.setattr(machine, "engine_data", lambda: tmp_path)
+    monkeypatch.setattr(machine, "_link_collection", lambda: None)
+    plan = machine.Plan(packages.Installation(), (), engine=False, image=False, limits=(name,))
+    for meanwhile, afterwards in ((str(least), "128"), ("2048", "2048")):
+        kernel.write_text("128\n", encoding="ascii")
+        machine.carry_out(plan, record)
+        assert machine.kernel_limit(name) == least
+        kernel.write_text(meanwhile, encoding="ascii")
+        program.tear_down(record)
+        assert kernel.read_text(encoding="ascii").strip() == afterwards
+        assert record.entries() == []
