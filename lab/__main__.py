@@ -89,7 +89,7 @@ def main() -> int:
     shown = commands.add_parser("demo", help="bring up a demonstration")
     shown.add_argument("product", nargs="?", default=demo.DEFAULT, choices=sorted(demo.PRODUCTS))
     source = commands.add_parser("source", help="download the original archive of a program")
-    source.add_argument("program", choices=sorted(sources.ARCHIVES))
+    source.add_argument("program", choices=sorted([*sources.ARCHIVES, *sources.FILES]))
     arguments = parser.parse_args()
     # Root by a plain `su` lacks the directories in which debootstrap and dockerd lie
     os.environ["PATH"] += f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
@@ -108,7 +108,10 @@ def main() -> int:
         elif arguments.command == "remove":
             nodes.Laboratory(arguments.laboratory).down(record)
         elif arguments.command == "source":
-            say(f"{sources.fetch(arguments.program).relative_to(ROOT)} is there")
+            if arguments.program in sources.FILES:
+                say(f"{len(sources.fetch_files(arguments.program))} files of {arguments.program} are there")
+            else:
+                say(f"{sources.fetch(arguments.program).relative_to(ROOT)} is there")
         else:
             set_up(record, environments)
             demo.show(arguments.product, record)

@@ -64,7 +64,7 @@ def test_archive_of_a_role_is_what_its_defaults_say(tmp_path: pathlib.Path, monk
     """Place, version and checksum are pinned once: in the role. It is kept in the layout of a repository."""
     monkeypatch.setattr(steps, "LAB", tmp_path)
     monkeypatch.setattr(sources, "ROOT", tmp_path)
-    monkeypatch.setattr(sources, "DIRECTORY", tmp_path / "sources")
+    monkeypatch.setattr(sources, "MAVEN", tmp_path / "sources" / "maven")
     defaults = tmp_path / "roles" / "opendj_server" / "defaults" / "main.yml"
     defaults.parent.mkdir(parents=True)
     digest = hashlib.sha256(b"zip").hexdigest()
@@ -92,3 +92,21 @@ def test_archive_of_a_role_is_what_its_defaults_say(tmp_path: pathlib.Path, monk
     defaults.write_text("opendj_server_version: 1.2\n")
     with pytest.raises(steps.LabError, match="opendj_server have no opendj_server_artifact"):
         sources.fetch("opendj")
+
+
+def test_set_of_files_is_downloaded_in_one_go(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing or another is asked for; what another purpose needs is not."""
+    monkeypatch.setattr(steps, "LAB", tmp_path)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.setattr(sources, "MAVEN", tmp_path / "maven")
+    monkeypatch.setattr(sources, "_repository", lambda: "https://repository.example")
+    monkeypatch.setattr(sources, "FILES", {"set-1": sources.MavenFiles("list", "1")})
+    digest = hashlib.sha256(b"jar").hexdigest()
+    (tmp_path / "list").write_text(f"# comment\n{digest} o/a.jar *\n{digest} o/b.jar 1,2\n{digest} o/c.jar 2\n")
+    (tmp_path / "maven/o").mkdir(parents=True)
+    (tmp_path / "maven/o/a.jar").write_bytes(b"jar")
+    asked: list[list[str]] = []
+    monkeypatch.setattr(sources, "run", lambda argv, **_options: asked.append(argv[2:]))
+    kept = [tmp_path / "maven/o/a.jar", tmp_path / "maven/o/b.jar"]
+    assert sources.fetch_files("set-1") == kept
+    assert asked == [["https://repository.example/o/b.jar", str(kept[1]), f"SHA256:{digest}"]]
