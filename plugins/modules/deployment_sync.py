@@ -76,7 +76,9 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.modu
 from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment.settings import PATH, PROBE, read
 from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment.source import Source
 
-SYNCHRONISED, PROBED, CLEARED = "synchronised", "probed", "cleared"
+SYNCHRONISED = "synchronised"
+PROBED = "probed"
+CLEARED = "cleared"
 
 
 def synchronise(module: AnsibleModule) -> dict[str, Any]:
