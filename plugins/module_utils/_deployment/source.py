@@ -16,7 +16,7 @@ import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import ssh_access
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
@@ -84,6 +84,31 @@ class Source:
 
     def check(self) -> None:
         """Look whether this host may give its files to the others. Raises RefusedError."""
+        with self._held():
+            pass
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[dict[str, str]]:
+        """Check, and keep the directories that were checked open; yield by its path how each of them is read.
+
+        What is mounted, unmounted or renamed in a directory's place meanwhile is not what is read: it was not checked.
+        Raises RefusedError.
+        """
+        with contextlib.ExitStack() as opened:
+            held = {}
+            for directory in self._settings.directories:
+                try:
+                    descriptor = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                except OSError as error:
+                    raise RefusedError(f"cannot read {directory.path}, nothing was sent: {error.strerror}") from None
+                opened.callback(os.close, descriptor)
+                # By this process's number: rsync finds it there too, and inherits nothing
+                held[directory.path] = f"/proc/{os.getpid()}/fd/{descriptor}"
+            self._check(held)
+            yield held
+
+    def _check(self, held: Mapping[str, str]) -> None:
+        """Look at the directories that are open. Raises RefusedError."""
         wanted = self._settings
         if wanted.role == RECEIVER:
             raise RefusedError(
@@ -92,9 +117,12 @@ class Source:
             )
         for directory in wanted.directories:
             try:
-                filled = holds_files(directory.path, wanted.exclude)
+                filled = holds_files(held[directory.path], wanted.exclude)
+                same = os.path.samestat(os.stat(held[directory.path]), os.stat(directory.path))
             except OSError as error:
-                raise RefusedError(f"cannot read {error.filename}, nothing was sent: {error.strerror}") from None
+                raise RefusedError(f"cannot read {directory.path}, nothing was sent: {error.strerror}") from None
+            if not same:
+                raise RefusedError(f"{directory.path} was replaced in this moment: nothing was sent; run again")
             here = mount_point(directory.path)
             if here != directory.mount_point:
                 raise RefusedError(
@@ -110,13 +138,13 @@ class Source:
 
     def synchronise(self, nodes: Sequence[str] | None = None, dry_run: bool = False) -> list[Report]:
         """Give all nodes, or those named, what they lack. Raises RefusedError."""
-        self.check()
         chosen = [node for node in self._settings.nodes if nodes is None or node.name in nodes]
-        busy = {one.path: sorted(self.open_for_writing(one.path)) for one in self._settings.directories}
-        if not chosen:
-            return []
-        with ThreadPoolExecutor(min(len(chosen), _AT_A_TIME)) as pool:
-            return list(pool.map(lambda node: self._serve(node, busy, dry_run), chosen))
+        with self._held() as held:
+            busy = {one.path: sorted(self.open_for_writing(one.path)) for one in self._settings.directories}
+            if not chosen:
+                return []
+            with ThreadPoolExecutor(min(len(chosen), _AT_A_TIME)) as pool:
+                return list(pool.map(lambda node: self._serve(node, held, busy, dry_run), chosen))
 
     def open_for_writing(self, directory: str) -> set[str]:
         """Return the files below a directory that a process of this host has open for writing, by their path in it."""
@@ -141,12 +169,12 @@ class Source:
                     return int(line.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
         return False
 
-    def _serve(self, node: Node, busy: dict[str, list[str]], dry_run: bool) -> Report:
+    def _serve(self, node: Node, held: Mapping[str, str], busy: dict[str, list[str]], dry_run: bool) -> Report:
         report = Report(node.name, waiting=sum(map(len, busy.values())))
         began = time.monotonic()
         for directory in self._settings.directories:
             try:
-                self._give(node, directory, busy[directory.path], dry_run, report)
+                self._give(node, directory, held[directory.path], busy[directory.path], dry_run, report)
             except ClusterkitError as error:
                 report.error = f"{directory.path}: {error}"
                 # A node that does not answer would take the same time again
@@ -154,9 +182,11 @@ class Source:
         report.seconds = time.monotonic() - began
         return report
 
-    def _give(self, node: Node, directory: Directory, busy: list[str], dry_run: bool, report: Report) -> None:
+    def _give(
+        self, node: Node, directory: Directory, held: str, busy: list[str], dry_run: bool, report: Report
+    ) -> None:
         """Send what a node lacks of a directory, and delete there what is gone here. Raises ClusterkitError."""
-        done = self._run(node, directory, busy, dry_run, 0)
+        done = self._run(node, directory, held, busy, dry_run, 0)
         _count(done, report)
         if done.rc != _DELETE_LIMIT:
             return
@@ -170,13 +200,21 @@ class Source:
                 f"{self._settings.delete_share:.0%} are let pass: none was. If it is meant, raise "
                 "deployment_sync_delete_share for one run"
             )
+        if not self._settings.allow_empty and not self._still_filled(held):
+            raise ClusterkitError("it was emptied while this ran: nothing was deleted")
         # Directories that become empty are counted as well
-        done = self._run(node, directory, busy, dry_run, 2 * surplus + 10)
+        done = self._run(node, directory, held, busy, dry_run, 2 * surplus + 10)
         _count(done, report, sent=not dry_run)
         if done.rc == _DELETE_LIMIT:
             raise ClusterkitError("files went while this ran, more than were counted: the next run deletes the rest")
 
-    def _run(self, node: Node, directory: Directory, busy: list[str], dry_run: bool, most: int) -> Result:
+    def _still_filled(self, held: str) -> bool:
+        try:
+            return holds_files(held, self._settings.exclude)
+        except OSError:
+            return False
+
+    def _run(self, node: Node, directory: Directory, held: str, busy: list[str], dry_run: bool, most: int) -> Result:
         wanted = self._settings
         shell = ssh_access.client(
             wanted.key, wanted.known_hosts, node.user, node.address, node.port, node.name, wanted.address
@@ -190,7 +228,7 @@ class Source:
         argv = [
             *(self._rsync, *options, "--delete-delay", f"--max-delete={most}", f"--timeout={wanted.io_limit}"),
             *("--stats", "--out-format=%i %n", "--rsh", shlex.join(shell), "--from0", "--exclude-from=-"),
-            *("--", f"{directory.path}/", f"{node.name}:{directory.name}"),
+            *("--", f"{held}/", f"{node.name}:{directory.name}"),
         ]
         accept = (0, _VANISHED, _DELETE_LIMIT)
         names = "".join(f"/{_SPECIAL.sub(_quote, path)}\0" for path in busy).encode("utf-8", "surrogateescape")

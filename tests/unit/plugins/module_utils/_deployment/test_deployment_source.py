@@ -159,6 +159,33 @@ def test_source_that_is_not_as_it_should_be_sends_nothing(ground: Ground, what: 
     assert (ground.tree("n2") / "precious").exists()
 
 
+@pytest.mark.parametrize("what", ["replaced", "emptied"])
+def test_source_that_changes_after_the_check_deletes_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What takes the directory's place between look and reading was not checked, and is not what the nodes get."""
+    ground.write("precious")
+    source = ground.source()
+    source.synchronise()
+    tree = ground.tree("n1")
+
+    def meanwhile(_directory: str) -> set[str]:
+        if what == "replaced":
+            tree.rename(ground.root / "away")
+            tree.mkdir()
+            (tree / "other").write_text("other", encoding="utf-8")
+        else:
+            (tree / "precious").unlink()
+        return set()
+
+    # Called between the two
+    monkeypatch.setattr(source, "open_for_writing", meanwhile)
+    reports = source.synchronise()
+    for node in NODES:
+        assert [one.name for one in ground.tree(node).iterdir()] == ["precious"]
+    assert all(one.ok for one in reports) is (what == "replaced")
+
+
 def test_too_many_deletions_are_refused_whole(ground: Ground) -> None:
     """Beyond the share nothing is deleted, and what is new arrives all the same; below it all goes."""
     for number in range(40):
