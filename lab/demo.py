@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 
 from lab import sources
 from lab.machine import COLLECTIONS
@@ -90,6 +91,11 @@ class Demonstration:
         ]
 
 
+def answered(ask: Callable[[], str], wanted: str) -> bool:
+    """Tell whether the answer is the one that is wanted."""
+    return ask() == wanted
+
+
 def seconds_until(arrived: Callable[[], bool]) -> float:
     """Return the seconds until something arrived. Raises LabError past ARRIVAL_LIMIT."""
     began = time.monotonic()
@@ -147,11 +153,8 @@ def gluu(record: Record) -> list[str]:
         name = f"from-{source.partition('.')[0]}"
         say(f"adding the entry ou={name},o=gluu on {source}, and waiting for it on {target}")
         demonstration.on(source, "python3", "-c", ADD_ENTRY, name, stdin=password)
-        asked = ("python3", "-c", COUNT_ENTRIES, f"(ou={name})")
-        # Bound now, since the loop goes on only when it is answered
-        entries.append(
-            seconds_until(lambda to=target, what=asked: demonstration.on(to, *what, stdin=password) == "1\n")
-        )
+        asked = partial(demonstration.on, target, "python3", "-c", COUNT_ENTRIES, f"(ou={name})", stdin=password)
+        entries.append(seconds_until(partial(answered, asked, "1\n")))
         files.append(demonstration.seconds_for_file(f"/opt/idp/metadata/{name}.xml", source, target, f"<{name}/>\n"))
     everything = ("python3", "-c", COUNT_ENTRIES, "(objectClass=*)")
     counts = {name: demonstration.on(name, *everything, stdin=password).strip() for name in (one, other)}
