@@ -113,7 +113,9 @@ class Axis2(Format):
                 continue
             others.append(outline(one))
         comments = [one.text for one in inside.comments] if inside else []
-        return outline(self._xml.root, inside), others, comments, inside.text if inside else ""
+        # Without blanks: what is added between two pieces of text has its own around it
+        text = "".join(inside.text.split()) if inside else ""
+        return outline(self._xml.root, inside), others, comments, text
 
     def wanted(self, declared: Membership) -> dict[str, Any]:
         """Return what the file has to say. Raises ClusterkitError."""
