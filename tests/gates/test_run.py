@@ -39,6 +39,8 @@ def part(reports: pathlib.Path, tests: str, limit: float = 60, name: str = "x") 
     """Return a part that runs these tests."""
     sample = reports / f"test_sample_{name}.py"
     sample.write_text(tests, encoding="utf-8")
+    # The sample's root, wherever temporary files are: ids begin there
+    (reports / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     argv = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", sample.name, f"--junitxml={reports}/{name}.xml")
     return run.Part(name, argv, budget=60, limit=limit)
 

@@ -70,7 +70,8 @@ class Ground:
 
     def shell(self, node: str) -> list[str]:
         """Return what stands for ssh: it gets the host and the command that rsync wants to run there."""
-        script = self.root / "shell"
+        # One for each node: two are served at a time, and what is written for one must not be what another runs
+        script = self.root / f"shell-{node}"
         script.write_text(
             f'#!/bin/sh\nnode="$1"; shift 2; export SSH_ORIGINAL_COMMAND="$*"\n'
             f'[ ! -e "{self.root}/$node.off" ] || exit 255\n'
