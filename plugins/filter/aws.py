@@ -1,0 +1,24 @@
+# Copyright (c) 2026, clusterkit contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the instances of an Auto Scaling group are ended gracefully."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
+from ansible_collections.clusterkit.middleware.plugins.module_utils._aws import lifecycle
+
+
+class FilterModule:
+    """Filters of roles that act on an account of AWS."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "lifecycle_document": told(lifecycle.document),
+            "lifecycle_exported": told(lifecycle.exported),
+            "lifecycle_verification": told(lifecycle.verification),
+            "lifecycle_without_agent": told(lifecycle.without_agent),
+        }
