@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._aws import lifecycle
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -17,8 +16,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "lifecycle_document": told(lifecycle.document),
-            "lifecycle_exported": told(lifecycle.exported),
-            "lifecycle_verification": told(lifecycle.verification),
-            "lifecycle_without_agent": told(lifecycle.without_agent),
+            "lifecycle_document": lazily("_aws.lifecycle", "document"),
+            "lifecycle_exported": lazily("_aws.lifecycle", "exported"),
+            "lifecycle_verification": lazily("_aws.lifecycle", "verification"),
+            "lifecycle_without_agent": lazily("_aws.lifecycle", "without_agent"),
         }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -60,8 +61,6 @@ def load() -> Any:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     # dataclasses look their module up
-    import sys  # noqa: PLC0415
-
     sys.modules["graceful_termination"] = module
     spec.loader.exec_module(module)
     return module
@@ -124,7 +123,7 @@ class Ground:
             wanted = {"CommandId": command, "InstanceId": INSTANCE}
             self._stubs["ssm"].add_response("list_command_invocations", {"CommandInvocations": answer}, wanted)
 
-    def run(self, event: dict[str, Any] = EVENT, result: str = "ABANDON") -> Any:
+    def run(self, event: dict[str, Any] | None = None, result: str = "ABANDON") -> Any:
         """Run the function, and check that everything expected was called."""
         settings = self.function.Settings(GROUP, HOOK, DOCUMENT, 1200.0, 60.0, 10.0, result)
         ends = self.now + self.left
@@ -134,7 +133,8 @@ class Ground:
 
         try:
             return self.function.handle(
-                event, settings, self._clients.__getitem__, lambda: ends - self.now, self.again.append,
+                EVENT if event is None else event, settings, self._clients.__getitem__, lambda: ends - self.now,
+                self.again.append,
                 clock=lambda: self.now, wait=wait,
             )  # fmt: skip
         finally:
