@@ -66,8 +66,11 @@ options:
         type: str
         default: root
       validate:
-        description: Command, as a list of arguments, that judges the file before it is replaced. C(%s) is the path of
-          what would be written.
+        description:
+          - Command, as a list of arguments, that judges the file before it is replaced. C(%s) is the path of what would
+            be written.
+          - The path of another file of this call, as an argument or within the file, stands there for what that one
+            would be, so that files which belong together are judged together.
         type: list
         elements: str
         default: []

@@ -79,6 +79,29 @@ def port_holder(port: int, expected: Sequence[str]) -> str:
     return ""
 
 
+def listening(program: str) -> list[int]:
+    """Return the TCP ports on which the processes of a program listen."""
+    ports = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENING:
+                ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
+    found = set()
+    for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_text(encoding="utf-8", errors="replace").strip() == program:
+                links = (os.readlink(link) for link in (name.parent / "fd").iterdir())
+                found |= {ports[link] for link in links if link in ports}
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
     """Return, for each absolute path that leads through a symbolic link, where it really leads."""
     found = {}

@@ -42,7 +42,11 @@ _RUNNING = ("active", "reloading")
 
 @dataclass(frozen=True)
 class File:
-    """A file that is wanted, or, with `content` None, is not. `validate` is a command with `%s` for a file's path."""
+    """A file that is wanted, or, with `content` None, is not.
+
+    `validate` is a command with `%s` for the path of what would be written. The path of another file of the same call,
+    as a word of it or in what is judged, stands for what that one would be: what belongs together is judged together.
+    """
 
     path: str
     content: bytes | None
@@ -200,9 +204,9 @@ class Service:
             if not change.file.validate or change.file.content is None:
                 continue
             with tempfile.TemporaryDirectory(prefix="clusterkit-") as directory:
-                path = pathlib.Path(directory) / pathlib.Path(change.file.path).name
-                files.write_atomically(str(path), change.file.content, durable=False)
-                argv = [word.replace("%s", str(path)) for word in change.file.validate]
+                staged = _stage(plan.changes, directory)
+                own = staged[change.file.path]
+                argv = [staged.get(word, word).replace("%s", own) for word in change.file.validate]
                 try:
                     self._runner.run(argv, limit=60)
                 except ClusterkitError as error:
@@ -358,6 +362,21 @@ class Plan:
         if before or after:
             out.append({"before": before, "after": after})
         return out
+
+
+def _stage(changes: Sequence[Change], directory: str) -> dict[str, str]:
+    """Write what files would be into a directory, with each other's paths there in them; return these by their own."""
+    wanted = {change.file.path: change.file.content for change in changes if change.file.content is not None}
+    staged = {path: f"{directory}/{number}/{pathlib.Path(path).name}" for number, path in enumerate(wanted)}
+    for path, content in wanted.items():
+        if content is None:
+            continue
+        text = content
+        for other in sorted(wanted, key=len, reverse=True):
+            text = text.replace(other.encode(), staged[other].encode())
+        pathlib.Path(staged[path]).parent.mkdir()
+        files.write_atomically(staged[path], text, durable=False)
+    return staged
 
 
 def _masked(path: str) -> bool:

@@ -206,6 +206,20 @@ def test_a_file_that_its_command_refuses_replaces_nothing(host: Host) -> None:
         missing.validate(missing.plan())
 
 
+def test_files_that_belong_together_are_judged_together(host: Host) -> None:
+    """The path of another file, as a word or in the text, stands for what that one would be."""
+    main, more, certificate = (host.directory / name for name in ("main", "more", "certificate"))
+    command = ("sh", "-c", 'cat "$1" "$2" && grep -q good "$(sed s/use.// "$1")"', "sh", "%s", str(more))
+    wanted = [file(main, f"use {certificate}", validate=command), file(more, "x"), file(certificate, "good")]
+    judged = service(host, wanted, [])
+    judged.validate(judged.plan())
+    assert not any(one.exists() for one in (main, more, certificate))
+    wanted[2] = file(certificate, "bad")
+    judged = service(host, wanted, [])
+    with pytest.raises(ClusterkitError, match=r"what would be .*/main is not valid"):
+        judged.validate(judged.plan())
+
+
 def test_attributes_alone_are_set_and_shown(host: Host) -> None:
     conf = host.directory / "conf"
     conf.write_text("x")
