@@ -5,17 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import told
-from ansible_collections.clusterkit.middleware.plugins.module_utils._haproxy import cluster, config, services
-
-
-def haproxy_config(
-    catalogue: Sequence[Mapping[str, Any]], name: str, members: Sequence[Mapping[str, str]], **options: Any
-) -> str:
-    """Return the text of haproxy.cfg of one balancer."""
-    return config.render(catalogue, name, members, options)
+from ansible_collections.clusterkit.middleware.plugins.filter.cluster_members import lazily
 
 
 class FilterModule:
@@ -24,13 +16,13 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "haproxy_catalogue": told(services.catalogue),
-            "haproxy_certificate_files": told(config.certificate_files),
-            "haproxy_config": told(haproxy_config),
-            "haproxy_hosts_without_address": told(services.hosts_without_address),
-            "haproxy_mistakes": told(services.mistakes),
-            "haproxy_problems": told(cluster.problems),
-            "haproxy_said": told(services.said),
-            "haproxy_users": told(config.users),
-            "haproxy_verification": told(cluster.verification),
+            "haproxy_catalogue": lazily("_haproxy.services", "catalogue"),
+            "haproxy_certificate_files": lazily("_haproxy.config", "certificate_files"),
+            "haproxy_config": lazily("_haproxy.config", "render"),
+            "haproxy_hosts_without_address": lazily("_haproxy.services", "hosts_without_address"),
+            "haproxy_mistakes": lazily("_haproxy.services", "mistakes"),
+            "haproxy_problems": lazily("_haproxy.cluster", "problems"),
+            "haproxy_said": lazily("_haproxy.services", "said"),
+            "haproxy_users": lazily("_haproxy.config", "users"),
+            "haproxy_verification": lazily("_haproxy.cluster", "verification"),
         }

@@ -38,11 +38,11 @@ def render(
     services: Sequence[Mapping[str, Any]],
     name: str,
     members: Sequence[Mapping[str, str]],
-    options: Mapping[str, Any],
+    **options: Any,
 ) -> str:
     """Return the configuration of the balancer `name` for the services of `services.catalogue`.
 
-    `members` are all balancers. `options` holds hard_stop_seconds, max_connections, peers_port, stats_address,
+    `members` are all balancers. `options` are hard_stop_seconds, max_connections, peers_port, stats_address,
     stats_port (0 for no page), stats_certificate, metrics_address, metrics_port (0 for none), global_lines.
     """
     blocks = [_global(name, options), _defaults()]
