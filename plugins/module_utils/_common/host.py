@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pathlib
@@ -94,12 +95,16 @@ def listening(program: str) -> list[int]:
     found = set()
     for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
         try:
-            if name.read_text(encoding="utf-8", errors="replace").strip() == program:
-                links = (os.readlink(link) for link in (name.parent / "fd").iterdir())
-                found |= {ports[link] for link in links if link in ports}
+            if name.read_text(encoding="utf-8", errors="replace").strip() != program:
+                continue
+            descriptors = list((name.parent / "fd").iterdir())
         except OSError:
             continue
-    return sorted(found)
+        for descriptor in descriptors:
+            # One that has closed since is no reason to overlook the others: a busy process closes many
+            with contextlib.suppress(OSError):
+                found.add(ports.get(os.readlink(descriptor), 0))
+    return sorted(found - {0})
 
 
 def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
