@@ -38,16 +38,35 @@ def render(
     services: Sequence[Mapping[str, Any]],
     name: str,
     members: Sequence[Mapping[str, str]],
-    **options: Any,
+    *,
+    hard_stop_seconds: int,
+    max_connections: int,
+    peers_port: int,
+    stats_address: str,
+    stats_port: int,
+    stats_certificate: str,
+    metrics_address: str,
+    metrics_port: int,
+    global_lines: Sequence[str],
 ) -> str:
     """Return the configuration of the balancer `name` for the services of `services.catalogue`.
 
-    `members` are all balancers. `options` are hard_stop_seconds, max_connections, peers_port, stats_address,
-    stats_port (0 for no page), stats_certificate, metrics_address, metrics_port (0 for none), global_lines.
+    `members` are all balancers; a `stats_port` or `metrics_port` of 0 means no such page, `max_connections` of 0 what
+    HAProxy finds right.
     """
+    options = {
+        "hard_stop_seconds": hard_stop_seconds,
+        "max_connections": max_connections,
+        "stats_address": stats_address,
+        "stats_port": stats_port,
+        "stats_certificate": stats_certificate,
+        "metrics_address": metrics_address,
+        "metrics_port": metrics_port,
+        "global_lines": global_lines,
+    }
     blocks = [_global(name, options), _defaults()]
     if len(members) > 1:
-        blocks.append(_peers(members, int(options["peers_port"])))
+        blocks.append(_peers(members, int(peers_port)))
     for service in services:
         blocks += [_frontend(service), *_redirect(service), _backend(service, shared=len(members) > 1)]
     blocks += [*_stats(options), *_metrics(options)]
