@@ -179,7 +179,8 @@ def test_a_server_is_rolled_without_a_lost_request(
     redispatched = sum(int(row["wredis"] or 0) for name in ("lb1", "lb2") for row in table(nodes[name]))
     print(f"{outcome.requests} requests, {outcome.requests / outcome.seconds:.0f}/s, redispatched {redispatched}")
     assert outcome.failures == []
-    assert outcome.requests / outcome.seconds >= 50
+    # The rate is printed, and depends on the machine; a load it has to be
+    assert outcome.requests >= 500
 
 
 def test_a_reload_loses_nothing_and_forgets_nothing(
