@@ -119,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif words == ["check"]:
             check(Runtime(limit=2.0))
         else:
-            print("usage: clusterkit-haproxy save|freshen|check", file=sys.stderr)
+            sys.stderr.write("usage: clusterkit-haproxy save|freshen|check\n")
             return 64
     except ClusterkitError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
