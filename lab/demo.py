@@ -8,7 +8,6 @@ import pathlib
 import subprocess
 import time
 from collections.abc import Callable
-from functools import partial
 
 from lab import sources
 from lab.machine import COLLECTIONS
@@ -91,11 +90,6 @@ class Demonstration:
         ]
 
 
-def answered(ask: Callable[[], str], wanted: str) -> bool:
-    """Tell whether the answer is the one that is wanted."""
-    return ask() == wanted
-
-
 def seconds_until(arrived: Callable[[], bool]) -> float:
     """Return the seconds until something arrived. Raises LabError past ARRIVAL_LIMIT."""
     began = time.monotonic()
@@ -140,6 +134,14 @@ print(len(connection.search_s("o=gluu", ldap.SCOPE_SUBTREE, sys.argv[1], ["1.1"]
 """
 
 
+def seconds_for_entry(demonstration: Demonstration, name: str, source: str, target: str, password: str) -> float:
+    """Add an entry on one node and return the seconds until it is on another. Raises LabError."""
+    say(f"adding the entry ou={name},o=gluu on {source}, and waiting for it on {target}")
+    demonstration.on(source, "python3", "-c", ADD_ENTRY, name, stdin=password)
+    asked = ("python3", "-c", COUNT_ENTRIES, f"(ou={name})")
+    return seconds_until(lambda: demonstration.on(target, *asked, stdin=password) == "1\n")
+
+
 def gluu(record: Record) -> list[str]:
     """Two servers of Gluu share directory, files and certificates. Return the lines of the summary."""
     one, other = "idp1.example.org", "idp2.example.org"
@@ -151,10 +153,7 @@ def gluu(record: Record) -> list[str]:
     files: list[float] = []
     for source, target in ((one, other), (other, one)):
         name = f"from-{source.partition('.')[0]}"
-        say(f"adding the entry ou={name},o=gluu on {source}, and waiting for it on {target}")
-        demonstration.on(source, "python3", "-c", ADD_ENTRY, name, stdin=password)
-        asked = partial(demonstration.on, target, "python3", "-c", COUNT_ENTRIES, f"(ou={name})", stdin=password)
-        entries.append(seconds_until(partial(answered, asked, "1\n")))
+        entries.append(seconds_for_entry(demonstration, name, source, target, password))
         files.append(demonstration.seconds_for_file(f"/opt/idp/metadata/{name}.xml", source, target, f"<{name}/>\n"))
     everything = ("python3", "-c", COUNT_ENTRIES, "(objectClass=*)")
     counts = {name: demonstration.on(name, *everything, stdin=password).strip() for name in (one, other)}

@@ -23,6 +23,20 @@ attributes:
       - This assumes that the system controlled or queried by the module has not changed in a relevant way.
 """
 
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: Only reads.
+    support: none
+  idempotent:
+    description: Only reads.
+    support: full
+"""
+
     ACTION = r"""
 options: {}
 attributes:

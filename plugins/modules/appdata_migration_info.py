@@ -16,14 +16,7 @@ description:
     migrations of this host have noted.
   - Changes nothing. Storage that does not answer is told of within seconds.
 extends_documentation_fragment:
-  - clusterkit.middleware.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - clusterkit.middleware.attributes.info
 options:
   target:
     description: The shared directory, as in M(clusterkit.middleware.appdata_migration).

@@ -13,16 +13,8 @@ author:
   - clusterkit contributors (@clusterkit)
 description:
   - Looks at files by masks, and asks the service manager which services there are by patterns. Nothing is changed.
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Only reads.
-  idempotent:
-    support: full
-    description: Only reads.
+extends_documentation_fragment:
+  - clusterkit.middleware.attributes.info
 options:
   files:
     description:

@@ -14,16 +14,8 @@ author:
 description:
   - Reads a member's configuration, database, key and certificates, and asks whether its peers answer.
   - Nothing is changed and no synchronisation is started. It also works where csync2 is not installed.
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Only reads.
-  idempotent:
-    support: full
-    description: Only reads.
+extends_documentation_fragment:
+  - clusterkit.middleware.attributes.info
 options:
   name:
     description: The member's name in the configuration.

@@ -15,16 +15,8 @@ description:
   - Looks at the directories that are the same on all servers, at the settings that the role has left, and at how this
     server is reached by ssh.
   - The keys by which it shows itself are read from its own files.
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Only reads.
-  idempotent:
-    support: full
-    description: Only reads.
+extends_documentation_fragment:
+  - clusterkit.middleware.attributes.info
 options:
   directories:
     description: The directories.

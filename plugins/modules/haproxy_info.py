@@ -14,16 +14,8 @@ author:
 description:
   - Asks the runtime socket for the servers of all services, and the host for listeners and for what is in the way.
   - Nothing is changed. It also works where HAProxy is not installed or does not run.
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Only reads.
-  idempotent:
-    support: full
-    description: Only reads.
+extends_documentation_fragment:
+  - clusterkit.middleware.attributes.info
 options:
   ports:
     description: Ports of which to tell which other program listens on them.

@@ -15,15 +15,8 @@ description:
   - Looks at an Auto Scaling group and at all that takes part when one of its instances is terminated. Nothing is
     changed.
 extends_documentation_fragment:
-  - clusterkit.middleware.attributes
+  - clusterkit.middleware.attributes.info
   - clusterkit.middleware.aws
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 options:
   group:
     description: Name of the Auto Scaling group.

@@ -18,16 +18,8 @@ description:
   - The server has to show the certificate that is expected of it; there is no way to trust any.
 requirements:
   - python-ldap on the target, to ask the server
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: none
-    description: Only reads.
-  idempotent:
-    support: full
-    description: Only reads.
+extends_documentation_fragment:
+  - clusterkit.middleware.attributes.info
 options:
   path:
     description: Directory of the installation.

@@ -16,6 +16,7 @@ try:
     HAS_BOTO3 = True
 except ImportError:
     HAS_BOTO3 = False
+    ClientError = Exception  # for those that import it from here; Account says what is missing
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 

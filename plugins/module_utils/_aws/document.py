@@ -13,14 +13,9 @@ import json
 import time
 from typing import Any, Callable
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import code_of, told
+from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import ClientError, code_of, told
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-
-try:
-    from botocore.exceptions import ClientError
-except ImportError:
-    ClientError = Exception  # client.Account has said so
 
 #: Seconds between two looks at a version that is being made, and after which that is an error.
 POLL, LIMIT = 1.0, 60.0

@@ -10,15 +10,15 @@ import shlex
 import time
 from typing import Any, Callable, Mapping, Sequence
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import Account, code_of, told
+from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import (
+    Account,
+    ClientError,
+    code_of,
+    told,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.document import Document
 from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.rule import Rule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
-
-try:
-    from botocore.exceptions import ClientError
-except ImportError:
-    ClientError = Exception  # client.Account has said so
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 #: The statement of the function's policy that lets EventBridge invoke it.

@@ -8,14 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import code_of, told
+from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import ClientError, code_of, told
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-
-try:
-    from botocore.exceptions import ClientError
-except ImportError:
-    ClientError = Exception  # client.Account has said so
 
 TARGET = "clusterkit"
 

@@ -59,16 +59,7 @@ def resources(path: str) -> dict[str, int]:
 
 def port_holder(port: int, expected: Sequence[str]) -> str:
     """Return the name of the program that listens on a TCP port, empty when none does or it is one of `expected`."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
+    inodes = {socket_name for socket_name, number in _listeners().items() if number == port}
     for link in glob.iglob("/proc/[0-9]*/fd/*") if inodes else ():  # noqa: PTH207  # lazily, and it ends at the first
         try:
             if os.readlink(link) in inodes:  # thousands of links: no object for each
@@ -82,16 +73,7 @@ def port_holder(port: int, expected: Sequence[str]) -> str:
 
 def listening(program: str) -> list[int]:
     """Return the TCP ports on which the processes of a program listen."""
-    ports = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == _LISTENING:
-                ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
+    ports = _listeners()
     found = set()
     for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
         try:
@@ -105,6 +87,21 @@ def listening(program: str) -> list[int]:
             with contextlib.suppress(OSError):
                 found.add(ports.get(os.readlink(descriptor), 0))
     return sorted(found - {0})
+
+
+def _listeners() -> dict[str, int]:
+    """Return the TCP ports that are listened on, each by its socket as a process's descriptors name it (proc(5))."""
+    ports = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENING:
+                ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
+    return ports
 
 
 def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
