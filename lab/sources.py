@@ -87,8 +87,11 @@ ARCHIVES: dict[str, Archive | RoleArchive] = {
 }
 #: Sets of files, by name.
 FILES: dict[str, MavenFiles] = {
-    f"wso2_carbon-{kernel}": MavenFiles("tests/fixtures/wso2_carbon/jars.txt", kernel)
-    for kernel in ("4.4.35", "4.6.0", "4.9.0")
+    "alfresco_sync": MavenFiles("tests/fixtures/alfresco_sync/jars.txt", "*"),
+    **{
+        f"wso2_carbon-{kernel}": MavenFiles("tests/fixtures/wso2_carbon/jars.txt", kernel)
+        for kernel in ("4.4.35", "4.6.0", "4.9.0")
+    },
 }
 
 
