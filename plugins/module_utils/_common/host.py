@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import ipaddress
 import os
 import pathlib
 import socket
@@ -102,6 +103,24 @@ def _listeners() -> dict[str, int]:
             if fields[3] == _LISTENING:
                 ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
     return ports
+
+
+def own_addresses() -> list[str]:
+    """Return the addresses of this host, those of loopback and of one link alone left out (proc(5))."""
+    found = set()
+    with contextlib.suppress(OSError):
+        lines = pathlib.Path("/proc/net/fib_trie").read_text(encoding="ascii").splitlines()
+        for line, following in zip(lines, lines[1:]):
+            if following.strip() == "/32 host LOCAL":
+                found.add(ipaddress.ip_address(line.split()[-1]))
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines():
+            found.add(ipaddress.ip_address(bytes.fromhex(line.split()[0])))
+    return [str(one) for one in sorted(found, key=lambda one: (one.version, one.packed)) if not _near(one)]
+
+
+def _near(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_loopback or address.is_link_local
 
 
 def symbolic_links(paths: Iterable[str]) -> dict[str, str]:
