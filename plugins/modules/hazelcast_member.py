@@ -44,9 +44,11 @@ options:
     description:
       - Of which format the file is. Its name tells that where this is not given.
       - V(axis2) is C(axis2.xml) of a Carbon kernel from 4.4 on.
+      - V(deployment_toml) is C(deployment.toml) of products on a Carbon kernel from 4.5 on, which write their axis2.xml
+        from it at each start. Its scheme is what enables clustering, so O(state=absent) takes that away.
       - V(sync_service) is a C(config.yml) with the keys C(sync.cluster) and C(sync.hazelcast), nested or dotted.
     type: str
-    choices: [axis2, sync_service]
+    choices: [axis2, deployment_toml, sync_service]
   state:
     description:
       - V(present) declares the membership and enables it.

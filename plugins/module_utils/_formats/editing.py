@@ -9,7 +9,7 @@ A parser finds the positions, what is to change is noted as ranges, and the resu
 from __future__ import annotations
 
 import re
-from typing import Generic, TypeVar
+from typing import Generic, Iterator, TypeVar
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
@@ -22,6 +22,13 @@ class Edits(Generic[T]):
     def __init__(self, content: T) -> None:
         self._content: T = content
         self._edits: list[tuple[int, int, T]] = []
+
+    def __iter__(self) -> Iterator[tuple[int, int, T]]:
+        return iter(self._edits)
+
+    def put(self, number: int, edit: tuple[int, int, T]) -> None:
+        """Put an edit in the place of the one with that number."""
+        self._edits[number] = edit
 
     def replace(self, start: int, stop: int, new: T) -> None:
         """Put `new` in the place of what stands from `start` to `stop`."""

@@ -165,10 +165,18 @@ class XmlText:
                 self._open(parent, self._encoded(added + closing))
                 continue
             raw = self.content[parent.inside : parent.outside]
-            at = parent.inside + len(raw.rstrip())
+            at = self._behind(parent.inside, len(raw.rstrip()))
             self.edits.insert(at, self._encoded(added + ("" if re.search(rb"[\r\n][ \t]*$", raw) else closing)))
         self._added = {}
         return self.edits.applied()
+
+    def _behind(self, start: int, length: int) -> int:
+        """Return where what is added begins: behind the last text that stays."""
+        at = start + length
+        for removed, stop, new in sorted(self.edits, reverse=True):
+            if not new and removed < at <= stop:
+                at = start + len(self.content[start:removed].rstrip())
+        return at
 
     def _open(self, element: Element, inner: bytes) -> None:
         """Give an element that has no end tag one, and what is in it."""

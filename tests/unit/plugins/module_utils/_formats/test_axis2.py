@@ -115,6 +115,25 @@ def test_only_the_values_change() -> None:
     assert new == wanted.replace("\n", "\r\n")
 
 
+def test_the_list_of_members_is_replaced_whole() -> None:
+    """As a product brings it: one example, which goes."""
+    old = """<axisconfig>
+    <clustering class="x" enable="true">
+        <members>
+            <member>
+                <hostName>127.0.0.1</hostName>
+                <port>4000</port>
+            </member>
+        </members>
+    </clustering>
+</axisconfig>
+"""
+    new = changed(old, kernel="4.9.21", members=["b:2"])
+    assert new == old.replace('"x"', f'"{AGENT.replace(".core.clustering", "")}"').replace("127.0.0.1", "b").replace(
+        "4000", "2"
+    )
+
+
 def test_absent_disables_and_leaves_the_rest() -> None:
     live = FILE.replace('enable="false">\n        //', "enable = 'true'>\n        //")
     assert changed(live, state="absent") == live.replace("enable = 'true'", "enable = 'false'")
@@ -237,6 +256,9 @@ PARTS = st.sampled_from(
         "<?pi x?>",
         "<members\n><member><hostName>10.0.0.2</hostName>\n<port>4000</port></member>\n</members>",
         "<members/>",
+        "<members>\n  <member><hostName>127.0.0.1</hostName><port>4000</port></member>\n </members>",
+        "<members><member><hostName>a</hostName><port>1</port></member>\n<member>\n<hostName>b</hostName><port>2</port>"
+        "</member>\n<!-- last --></members>",
         '<groupManagement enable="true"><members/></groupManagement>',
     ]
 )
