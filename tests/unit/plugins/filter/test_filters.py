@@ -50,6 +50,7 @@ def test_every_filter_is_documented() -> None:
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
         *("application_due", "application_problems", "application_unlike", "application_verification"),
         *("haproxy_catalogue", "haproxy_certificate_files", "haproxy_config", "haproxy_hosts_without_address"),
+        *("carbon_due", "carbon_problems", "hazelcast_verification"),
         *("haproxy_mistakes", "haproxy_problems", "haproxy_said", "haproxy_users", "haproxy_verification"),
         *("lifecycle_document", "lifecycle_exported", "lifecycle_verification", "lifecycle_without_agent"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
