@@ -2,8 +2,9 @@
 """Run the tests part by part, and end with one line that sums up all runners: `N passed, M failed, K skipped`.
 
 The core tier is the static gates, the unit tests, the faults and every molecule scenario but the deep ones; a scenario
-is deep when its name begins with `deep_`, a test by its marker. The deep tier is those, and once more, with the oldest
-ansible-core that the collection declares, what needs no nodes. Each part has a time limit, a budget, and its whole
+is deep when its name begins with `deep_`, a test by its marker, also one of a core scenario: the deep tier makes that
+scenario's cluster again and runs what is marked. And once more, with the oldest ansible-core that the collection
+declares, what needs no nodes. Each part has a time limit, a budget, and its whole
 output in build/reports/PART.log.
 
 Parts of the core tier run two at a time (LANES in the environment says otherwise): most of a scenario is waiting. What
@@ -60,6 +61,8 @@ class Part:
     budget: float
     limit: float
     scenario: str = ""
+    #: Which of a scenario's tests run: those marked deep, or the others (molecule/conftest.py).
+    tier: str = "core"
 
     @property
     def log(self) -> pathlib.Path:
@@ -117,16 +120,26 @@ def core_part(directory: pathlib.Path) -> Part:
     return Part(name, argv, budget=180, limit=900)
 
 
-def scenario_part(name: str) -> Part:
-    """Return the part that runs a molecule scenario."""
-    deep = name.startswith(DEEP)
+def scenario_part(name: str, *, deep: bool) -> Part:
+    """Return the part that runs a molecule scenario, or with `deep` what the deep tier runs of it."""
     argv = (tool("molecule"), "test", "--scenario-name", name)
-    return Part(f"scenario-{name}", argv, budget=1800 if deep else 300, limit=7200 if deep else 1800, scenario=name)
+    part = Part(f"scenario-{name}", argv, budget=300, limit=1800, scenario=name)
+    if name.startswith(DEEP):
+        return dataclasses.replace(part, budget=1800, limit=7200)
+    if deep:
+        return dataclasses.replace(part, name=f"{part.name}-deep", budget=900, limit=3600, tier="deep")
+    return part
 
 
 def scenarios() -> list[str]:
     """Return the names of all scenarios."""
     return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
+def has_deep_tests(scenario: str) -> bool:
+    """Tell whether a scenario has something for the deep tier."""
+    tests = (ROOT / "molecule" / scenario / "tests").glob("test_*.py")
+    return scenario.startswith(DEEP) or any("pytest.mark.deep" in path.read_text(encoding="utf-8") for path in tests)
 
 
 def all_parts(*, deep: bool) -> list[Part]:
@@ -136,14 +149,14 @@ def all_parts(*, deep: bool) -> list[Part]:
             core_part(OLDEST_CORE),
             # Each story is thousands of runs on a ground of its own
             pytest_part("faults-deep", "tests/faults", "-m", "deep", "--numprocesses=2", budget=3600, limit=10800),
-            *(scenario_part(name) for name in scenarios() if name.startswith(DEEP)),
+            *(scenario_part(name, deep=True) for name in scenarios() if has_deep_tests(name)),
         ]
     return [
         # A file goes to one worker, so that what its tests share is made once
         pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
         pytest_part("units", "tests/unit", budget=120),
         pytest_part("faults", "tests/faults", "-m", "not deep", budget=240),
-        *(scenario_part(name) for name in scenarios() if not name.startswith(DEEP)),
+        *(scenario_part(name, deep=False) for name in scenarios() if not name.startswith(DEEP)),
     ]
 
 
@@ -157,7 +170,7 @@ def chosen_parts(only: Sequence[str], *, deep: bool) -> list[Part]:
             raise ValueError(
                 f"no scenario {', '.join(unknown) or 'named'}: there are {', '.join(scenarios()) or 'none'}"
             )
-        return [scenario_part(name) for name in only[1:]]
+        return [scenario_part(name, deep=deep and has_deep_tests(name)) for name in only[1:]]
     others = {part.name: part for tier in (False, True) for part in all_parts(deep=tier) if not part.scenario}
     if unknown := sorted(set(only) - set(others)):
         raise ValueError(f"no part {', '.join(unknown)}: there are {', '.join(others)} and scenario NAME")
@@ -186,6 +199,7 @@ def environment(part: Part) -> dict[str, str]:
         "HYPOTHESIS_STORAGE_DIRECTORY": str(BUILD / "cache" / "hypothesis"),
         # What molecule's verifier writes its results to (verifier.options.junitxml of each scenario)
         "CLUSTERKIT_JUNIT": str(part.junit),
+        "CLUSTERKIT_TIER": part.tier,
     }
 
 

@@ -167,6 +167,17 @@ def test_parts_are_chosen_by_name() -> None:
         run.chosen_parts(["unit"], deep=False)
 
 
+def test_what_is_marked_deep_in_a_core_scenario_runs_in_the_deep_tier() -> None:
+    """Both tiers make its cluster; each runs its own tests of it, and the results have a line of their own."""
+    core = next(part for part in run.all_parts(deep=False) if part.scenario == "csync2_options")
+    deep = next(part for part in run.all_parts(deep=True) if part.scenario == "csync2_options")
+    assert (core.name, core.tier) == ("scenario-csync2_options", "core")
+    assert (deep.name, deep.tier) == ("scenario-csync2_options-deep", "deep")
+    assert core.log != deep.log and core.junit != deep.junit
+    assert run.environment(deep)["CLUSTERKIT_TIER"] == "deep"
+    assert run.chosen_parts(["scenario", "csync2_options"], deep=True) == [deep]
+
+
 def test_a_part_of_the_deep_tier_renews_its_own_line(reports: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found of the other parts stays, and the order is that of the tier."""
     monkeypatch.setattr(run, "DEEP_RESULTS", reports / "deep.md")

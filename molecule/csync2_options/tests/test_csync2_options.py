@@ -60,6 +60,7 @@ def test_configuration_in_its_own_include_stays_equal(nodes: Nodes, by_hand: Non
     assert sync(nodes["n1"]).returncode == 0
 
 
+@pytest.mark.deep
 def test_cron_synchronises_by_itself(nodes: Nodes) -> None:
     """A change arrives within the interval."""
     nodes["n1"].write("/srv/idp/by-cron", "tick")
@@ -196,6 +197,7 @@ def test_a_broken_member_is_described_whole(scenario: Scenario, nodes: Nodes, by
         assert sync(nodes[name]).returncode == 0
 
 
+@pytest.mark.deep
 def test_logs_of_actions_are_turned_over(nodes: Nodes) -> None:
     """logrotate takes the file that the role wrote."""
     nodes["n1"].out("sh", "-c", "DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends logrotate")
@@ -204,6 +206,7 @@ def test_logs_of_actions_are_turned_over(nodes: Nodes) -> None:
     assert nodes["n1"].read("/var/log/csync2_action.log.1") == "a line\n"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("variables", [SYSTEMD, {}])
 def test_listener_and_schedule_can_be_exchanged(scenario: Scenario, nodes: Nodes, variables: dict[str, object]) -> None:
     """From xinetd and cron to systemd and back: check tells it, the cluster is whole, nothing of the other is left."""
@@ -219,6 +222,7 @@ def test_listener_and_schedule_can_be_exchanged(scenario: Scenario, nodes: Nodes
             assert (nodes[name].read(path) is None) == systemd, path
 
 
+@pytest.mark.deep
 def test_the_firewall_is_closed_again_to_a_member_that_leaves(scenario: Scenario, nodes: Nodes) -> None:
     """What was opened for the service is closed on the member that leaves, and nothing of the listener is left."""
     assert scenario.play("remove.yml", "--check").check().changed
