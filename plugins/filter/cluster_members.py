@@ -40,5 +40,6 @@ class FilterModule:
         return {
             "cluster_members": lazily("_common.members", "cluster_members"),
             "cluster_results": lazily("_common.members", "cluster_results"),
+            "cluster_verifications": lazily("_common.verification", "gathered"),
             "members_without_address": lazily("_common.members", "members_without_address"),
         }

@@ -24,6 +24,8 @@ MEMBERS = ("one.example.org", "other.example.org")
 ASKED = ("-e", f"node={MEMBERS[1]}")
 #: Those that act on the node alone.
 FOR_ONE = {"drain", "ready"}
+#: Those that include the roles that act on each host, which no listing shows (tests/gates/test_day_2.py).
+FOR_ALL_ROLES = {"preflight", "verify"}
 
 
 def play(installed: Installed, playbook: str, inventory: Any, *more: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +113,8 @@ def test_playbook_is_whole(installed: Installed, playbook: str) -> None:
     lines = {line.partition("\tTAGS:")[0].strip() for line in shown.stdout.splitlines()}
     members = MEMBERS[1:] if playbook in FOR_ONE else MEMBERS
     wanted = {*members, *listed_tasks(installed, installed.collection / "playbooks" / f"{playbook}.yml")}
-    assert any(f"{tree.COLLECTION}." in name for name in wanted), f"{playbook} calls no role of the collection"
+    calls = any(f"{tree.COLLECTION}." in name for name in wanted)
+    assert calls or playbook in FOR_ALL_ROLES, f"{playbook} calls no role of the collection"
     assert wanted <= lines, f"ansible-playbook does not list {', '.join(sorted(wanted - lines))}:\n{shown.stdout}"
 
 
@@ -123,6 +126,19 @@ def test_site_runs_where_there_is_nothing_to_do(installed: Installed) -> None:
     assert not warnings, f"every user will see these warnings: {done.stderr}"
     recap = re.search(r"^bystander +: (.*)", done.stdout, re.M)
     assert not recap or re.search(r"changed=0 .*failed=0", recap[1]), f"a host of no group was acted on: {done.stdout}"
+
+
+def test_preflight_and_verify_judge_what_there_is(installed: Installed) -> None:
+    """What a role refuses is told with host, role and task; with nothing to ask, preflight is content, verify is not."""
+    nothing = {"all": {"hosts": {"bystander": this_machine()}}}
+    tree.require(play(installed, "preflight", nothing), "Nothing stands against a run that does nothing.")
+    asked = play(installed, "verify", nothing)
+    assert asked.returncode == 2 and "is it the right inventory?" in asked.stdout, asked.stdout
+    group = {"hosts": {MEMBERS[0]: this_machine()}, "vars": {"csync2_groups": [{"name": "web", "include": ["/srv"]}]}}
+    judged = play(installed, "preflight", {"csync2_servers": group})
+    assert judged.returncode == 2, judged.stdout
+    assert f"{MEMBERS[0]}, csync2, task " in judged.stdout, judged.stdout
+    assert "csync2_members_group is csync2_servers, which has 1 hosts" in judged.stdout, judged.stdout
 
 
 def test_site_refuses_early(installed: Installed) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
 import time
 from collections.abc import Iterator
 
@@ -234,6 +236,29 @@ def test_two_clusters_in_one_inventory_stay_apart(scenario: Scenario, servers: N
         assert document["ok"] and document["members_seen"] == members
         assert document["cluster"] == ("cluster_a" if name in ("n1", "n2") else "cluster_b")
     assert scenario.play("converge.yml", *two).check().changed == set()
+
+
+def test_all_clusters_are_asked_by_one_playbook(scenario: Scenario, servers: Nodes, tmp_path: pathlib.Path) -> None:
+    """One that is not whole keeps none from being asked; what is wrong is told, and stands in the report."""
+    two = ("-i", str(scenario.directory / "two" / "hosts.yml"))
+    report = tmp_path / "report.json"
+    verify = ("clusterkit.middleware.verify", "-e", f"verify_report={report}", *two)
+    assert scenario.play("clusterkit.middleware.preflight", *two).check().changed == set()
+    assert scenario.play(*verify).check().changed == set()
+    assert [(one["cluster"], one["ok"]) for one in json.loads(report.read_text())] == [
+        ("cluster_a", True),
+        ("cluster_b", True),
+    ]
+    servers["n1"].out("systemctl", "stop", "csync2-sync.timer")
+    try:
+        run = scenario.play(*verify)
+    finally:
+        servers["n1"].out("systemctl", "start", "csync2-sync.timer")
+    assert "csync2-sync.timer" in run.complaint() and "n1, csync2, task " in run.complaint()
+    assert {one["cluster"]: one["ok"] for one in json.loads(report.read_text())} == {
+        "cluster_a": False,
+        "cluster_b": True,
+    }
 
 
 def test_values_from_the_command_line_and_single_tags(scenario: Scenario) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 
 class Verification:
@@ -45,3 +45,20 @@ class Verification:
             "ok": complete and bool(self._checks) and all(check["ok"] for check in self._checks),
             "checks": list(self._checks),
         }
+
+
+def gathered(hostvars: Mapping[str, Any], hosts: Sequence[str], roles: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the documents that verifications have left in the variables of hosts, one for each cluster of a role.
+
+    All members of a cluster hold the document of their batch; with several, one that is not `ok` is the one returned.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for role in roles:
+        for host in hosts:
+            document = hostvars[host].get(f"{role}_verification")
+            if not document:
+                continue
+            key = (role, str(document["cluster"]))
+            if key not in found or found[key]["ok"]:
+                found[key] = dict(document)
+    return list(found.values())

@@ -46,7 +46,8 @@ print(*(name.partition(".module_utils.")[2] for name in sys.modules if "middlewa
 def test_every_filter_is_documented() -> None:
     assert sorted(FILTERS) == sorted(path.stem for path in SIDECARS.glob("*.yml"))
     assert set(FILTERS) == {
-        *("cluster_members", "cluster_results", "members_without_address", "clock_problems", "resource_shortages"),
+        *("cluster_members", "cluster_results", "cluster_verifications", "members_without_address"),
+        *("clock_problems", "resource_shortages"),
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
         *("application_due", "application_problems", "application_unlike", "application_verification"),
         *("haproxy_catalogue", "haproxy_certificate_files", "haproxy_config", "haproxy_hosts_without_address"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification, gathered
 from tests.verify_document import InvalidDocumentError, load_and_validate
 
 NAMES = st.lists(st.text(min_size=1), unique=True, max_size=4)
@@ -53,3 +53,20 @@ def test_results_are_copies() -> None:
     document.result()["members_expected"].append("n2")
     assert document.result()["checks"] == []
     assert document.result()["members_expected"] == ["n1"]
+
+
+def test_one_document_for_each_cluster() -> None:
+    def document(role: str, cluster: str, ok: bool) -> dict[str, object]:
+        return {"role": role, "cluster": cluster, "ok": ok}
+
+    hostvars = {
+        "h1": {"csync2_verification": document("csync2", "web", True)},
+        "h2": {"csync2_verification": document("csync2", "web", False), "haproxy_verification": {}},
+        "h3": {"csync2_verification": document("csync2", "mail", True), "haproxy_verification": {"cluster": "lb"}},
+        "h4": {"csync2_verification": document("csync2", "web", True)},
+    }
+    assert gathered(hostvars, list(hostvars), ["opendj_server", "csync2"]) == [
+        document("csync2", "web", False),
+        document("csync2", "mail", True),
+    ]
+    assert gathered(hostvars, ["h1"], ["csync2"]) == [document("csync2", "web", True)]
