@@ -70,6 +70,7 @@ def test_third_member_joins_and_leaves(scenario: Scenario, servers: Nodes) -> No
     assert scenario.play().check().changed == set()
 
 
+@pytest.mark.deep
 def test_a_dead_member_is_taken_out_by_the_others(scenario: Scenario, servers: Nodes) -> None:
     """A member that is gone for good is removed without being asked; should it come back, it is taken out itself."""
     joined = ("-i", str(scenario.directory / "joined" / "hosts.yml"))
@@ -90,6 +91,7 @@ def test_a_dead_member_is_taken_out_by_the_others(scenario: Scenario, servers: N
     assert servers["n3"].read("/etc/csync2.cfg") is None
 
 
+@pytest.mark.deep
 def test_check_mode_on_a_half_made_member(scenario: Scenario, servers: Nodes) -> None:
     """Where only the package is there, as after a run that was killed early, check mode still does not fail."""
     servers["n3"].out("sh", "-c", "DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends csync2")
@@ -171,6 +173,7 @@ def test_taken_port_is_refused(scenario: Scenario, nodes: Nodes, by_hand: None) 
     scenario.play().check()
 
 
+@pytest.mark.deep
 def test_run_killed_anywhere_ends_right_when_repeated(scenario: Scenario, nodes: Nodes) -> None:
     """A run from nothing is killed at three moments; the last, undisturbed one ends in a verified cluster."""
     for node in nodes.values():
@@ -261,6 +264,7 @@ def test_all_clusters_are_asked_by_one_playbook(scenario: Scenario, servers: Nod
     }
 
 
+@pytest.mark.deep
 def test_values_from_the_command_line_and_single_tags(scenario: Scenario) -> None:
     """Values that come as text mean the same, and each tag runs by itself."""
     as_text = ("-e", "csync2_interval_minutes=1 csync2_on_change=true csync2_run_limit_seconds=300 csync2_winner=n1")
@@ -271,6 +275,7 @@ def test_values_from_the_command_line_and_single_tags(scenario: Scenario) -> Non
         assert scenario.play("converge.yml", "--tags", tag).check().changed == set(), tag
 
 
+@pytest.mark.deep
 def test_batches_one_by_one(scenario: Scenario, nodes: Nodes) -> None:
     """With `serial: 1` each batch still knows the whole cluster, and a certificate that changes is known to all."""
     before = nodes["n2"].out("sha256sum", "/etc/csync2_ssl_cert.pem")

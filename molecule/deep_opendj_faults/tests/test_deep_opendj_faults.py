@@ -166,6 +166,17 @@ def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes
     assert find(nodes["n3"], f"(uid={name}0)") == 1
 
 
+def test_a_node_is_taken_out_by_one_playbook(scenario: Scenario, nodes: Nodes) -> None:
+    """It leaves with its entries, the others forget it and are whole; repeated, nothing is left to do."""
+    remove = ("clusterkit.middleware.remove_node", "-e", "node=n3")
+    assert scenario.play(*remove, limit=400).check().changed
+    again = scenario.play(*remove, limit=400).check()
+    assert again.changed == set()
+    assert again.facts["n1"]["opendj_replication_verification"]["members_seen"] == ["n1", "n2"]
+    assert find(nodes["n3"], "(uid=first)") == 1
+    scenario.play(limit=400).check()
+
+
 def test_a_port_that_is_not_reached_is_named(scenario: Scenario, nodes: Nodes) -> None:
     """Something that no role manages lies between two members."""
     address = nodes["n2"].out("getent", "ahosts", "n1").split()[0]

@@ -119,6 +119,7 @@ def test_every_layout(nodes: Nodes) -> None:
     assert c1.read(f"{LINKED}/conf/installed.version") == "6.1.1.0\n"
 
 
+@pytest.mark.deep
 def test_check_mode_tells_the_plan_and_changes_nothing(scenario: Scenario, own_data: Node) -> None:
     """What would be moved is shown as a difference, and is what a run then does."""
     before = own_data.read(PROPERTIES)
@@ -151,6 +152,7 @@ def test_there_and_back(scenario: Scenario, nodes: Nodes) -> None:
     assert listing(b1, SEPARATE) == b1.read("/root/manifest")
 
 
+@pytest.mark.deep
 def test_copied_beforehand(scenario: Scenario, own_data: Node) -> None:
     """While the server runs nothing but the copy grows; then only the difference is copied."""
     for _turn in range(2):
@@ -197,6 +199,7 @@ def test_a_start_that_fails_leaves_the_originals(scenario: Scenario, own_data: N
     assert health(own_data)["appdata"] == SEPARATE
 
 
+@pytest.mark.deep
 def test_a_migration_that_fails_starts_the_server_again(scenario: Scenario, own_data: Node) -> None:
     """Something else has a file open: it is named, and the server runs as before."""
     own_data.out("systemd-run", "--unit=reader", "tail", "-f", f"{OWN}/logs/deployserver.out")
@@ -209,6 +212,7 @@ def test_a_migration_that_fails_starts_the_server_again(scenario: Scenario, own_
         own_data.out("systemctl", "stop", "reader.service")
 
 
+@pytest.mark.deep
 def test_runs_killed_at_several_moments(scenario: Scenario, own_data: Node) -> None:
     """Whenever a run is killed, the data are whole, and another run ends it."""
     for seconds in (3.0, 4.5, 6.0, 8.0):
@@ -274,6 +278,7 @@ def test_bad_input_is_refused(scenario: Scenario, variables: dict[str, Any], com
     assert complaint in run.complaint() and run.changed == set()
 
 
+@pytest.mark.deep
 def test_what_the_storage_cannot_hold_is_refused(scenario: Scenario, own_data: Node) -> None:
     """A link that would lead elsewhere is named before anything is copied, and the server goes on all the time."""
     started = own_data.out("systemctl", "show", "-P", "ActiveEnterTimestampMonotonic", UNIT)
@@ -296,6 +301,7 @@ def test_secrets_of_the_server_show_nowhere(scenario: Scenario, own_data: Node) 
 # --- leaving and removal ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.deep
 def test_a_member_leaves_and_comes_back(scenario: Scenario, nodes: Nodes) -> None:
     """It uses its own data again, is left stopped, and nothing of the migration stays; then it joins again."""
     n1 = nodes["n1"]
@@ -316,6 +322,7 @@ def test_the_only_data_are_not_left_behind(scenario: Scenario, nodes: Nodes) -> 
     assert nodes["c1"].out("systemctl", "show", "-P", "ActiveEnterTimestampMonotonic", UNIT) == started
 
 
+@pytest.mark.deep
 def test_originals_are_removed_later(scenario: Scenario, nodes: Nodes) -> None:
     """After one more comparison; what use has changed meanwhile is no obstacle."""
     b1 = nodes["b1"]
