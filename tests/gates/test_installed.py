@@ -129,7 +129,7 @@ def test_site_runs_where_there_is_nothing_to_do(installed: Installed) -> None:
 
 
 def test_preflight_and_verify_judge_what_there_is(installed: Installed) -> None:
-    """What a role refuses is told with host, role and task; with nothing to ask, preflight is content, verify is not."""
+    """What a role refuses is told with host, role and task; with nothing to ask only `verify` complains."""
     nothing = {"all": {"hosts": {"bystander": this_machine()}}}
     tree.require(play(installed, "preflight", nothing), "Nothing stands against a run that does nothing.")
     asked = play(installed, "verify", nothing)
