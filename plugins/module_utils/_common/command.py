@@ -80,6 +80,11 @@ class Runner:
         self._secrets = tuple(secrets)
         self._inherited: tuple[int, ...] = ()
 
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors of the files that `secret_files` gives now, for processes that are started otherwise."""
+        return self._inherited
+
     @contextlib.contextmanager
     def secret_files(self, *contents: str | bytes) -> Iterator[list[str]]:
         """Let the commands that are run meanwhile read each of `contents` as a file; yield the paths to give them.
@@ -269,6 +274,8 @@ def _present(pipe: IO[bytes] | None) -> IO[bytes]:
 def _in_memory(data: bytes) -> IO[bytes]:
     """Return `data` as a file without a name: it cannot block as a pipe does, and a secret in it reaches no disk."""
     file = os.fdopen(os.memfd_create("stdin"), "w+b")
+    # Clients of databases pass over a file with a password that others could write, as this one's mode says at first
+    os.fchmod(file.fileno(), 0o600)
     file.write(data)
     file.seek(0)
     return file

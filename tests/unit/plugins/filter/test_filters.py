@@ -49,6 +49,8 @@ def test_every_filter_is_documented() -> None:
         *("cluster_members", "cluster_results", "cluster_verifications", "members_without_address"),
         *("clock_problems", "resource_shortages"),
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
+        *("app_database_charset", "app_database_hba", "app_database_problems", "app_database_rights"),
+        *("app_database_verification",),
         *("application_due", "application_problems", "application_unlike", "application_verification"),
         *("haproxy_catalogue", "haproxy_certificate_files", "haproxy_config", "haproxy_hosts_without_address"),
         *("carbon_due", "carbon_problems", "hazelcast_verification"),
