@@ -29,6 +29,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tre
     shown,
     xattrs,
 )
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import mounts
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
@@ -133,13 +134,8 @@ def mount_of(path: str) -> Mount:
     point = os.path.realpath(here)
     while not os.path.ismount(point):
         point = os.path.dirname(point)
-    kind = ""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            left, _dash, right = line.partition(" - ")
-            mounted = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), left.split()[4])
-            if mounted == point:  # the last one covers those before it
-                kind = right.split()[0]
+    found = mounts.at(point, mounts.table())
+    kind = found.type if found else ""
     return Mount(point, kind, device, bool(flags & os.ST_RDONLY))
 
 
