@@ -17,7 +17,9 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "deployment_sync_directories": lazily("_deployment.cluster", "directories"),
+            "deployment_sync_is_first": lazily("_deployment.merge", "is_first"),
             "deployment_sync_known_hosts": lazily("_deployment.cluster", "known_hosts"),
+            "deployment_sync_merge_problems": lazily("_deployment.merge", "problems"),
             "deployment_sync_nodes": lazily("_deployment.cluster", "nodes"),
             "deployment_sync_problems": lazily("_deployment.cluster", "problems"),
             "deployment_sync_settings": lazily("_deployment.cluster", "settings"),

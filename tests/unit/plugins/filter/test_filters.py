@@ -59,7 +59,10 @@ def test_every_filter_is_documented() -> None:
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
         *("opendj_replication_problems", "opendj_replication_source", "opendj_replication_verification"),
         *("opendj_server_problems", "opendj_server_verification"),
+        *("shared_mount_drop_ins", "shared_mount_mistakes", "shared_mount_problems", "shared_mount_settings"),
+        *("shared_mount_shares", "shared_mount_verification"),
         *("deployment_sync_directories", "deployment_sync_known_hosts", "deployment_sync_nodes"),
+        *("deployment_sync_is_first", "deployment_sync_merge_problems"),
         *("deployment_sync_problems", "deployment_sync_settings", "deployment_sync_verification"),
     }
 
