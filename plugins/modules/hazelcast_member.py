@@ -46,9 +46,11 @@ options:
       - V(axis2) is C(axis2.xml) of a Carbon kernel from 4.4 on.
       - V(deployment_toml) is C(deployment.toml) of products on a Carbon kernel from 4.5 on, which write their axis2.xml
         from it at each start. Its scheme is what enables clustering, so O(state=absent) takes that away.
+      - V(hazelcast_xml) and V(hazelcast_yaml) are C(hazelcast.xml) and C(hazelcast.yaml) of Hazelcast 4 and 5. Schemes
+        that are not declared are switched off.
       - V(sync_service) is a C(config.yml) with the keys C(sync.cluster) and C(sync.hazelcast), nested or dotted.
     type: str
-    choices: [axis2, deployment_toml, sync_service]
+    choices: [axis2, deployment_toml, hazelcast_xml, hazelcast_yaml, sync_service]
   state:
     description:
       - V(present) declares the membership and enables it.

@@ -11,9 +11,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.axis2 import Axis2
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.deployment_toml import DeploymentToml
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.format import Format
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.hazelcast_xml import HazelcastXml
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.hazelcast_yaml import HazelcastYaml
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.sync_service import SyncService
 
-FORMATS: dict[str, type[Format]] = {one.name: one for one in (Axis2, DeploymentToml, SyncService)}
+FORMATS: dict[str, type[Format]] = {
+    one.name: one for one in (Axis2, DeploymentToml, HazelcastXml, HazelcastYaml, SyncService)
+}
 
 
 def of_file(path: str) -> type[Format]:

@@ -110,12 +110,30 @@ class YamlText:
             raise ClusterkitError(
                 f"line {self.line(node.start)}: {path} has an anchor, an alias or a tag: write the plain value first"
             )
+        if node.kind == "sequence" and isinstance(value, list):
+            self._set_list(node, value, path)
+            return
         if node.kind in ("mapping", "sequence") or node.style in ("|", ">"):
             raise ClusterkitError(f"line {self.line(node.start)}: {path} is no single value in one line: write it so")
         new = self._scalar(value, node.style)
         if node.start == node.stop:  # nothing stands behind the colon
             new = new if self.text[node.start - 1 : node.start] in (" ", "\t") else f" {new}"
         self.edits.replace(node.start, node.stop, new)
+
+    def _set_list(self, node: Node, values: Sequence[Any], path: str) -> None:
+        """Replace the items of a list, each spelled as the first one is."""
+        stop = node.last()
+        if "#" in re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", "", self.text[node.start : stop]):
+            raise ClusterkitError(
+                f"line {self.line(node.start)}: {path} has comments among its items: write them above"
+            )
+        style = node.items[0].style if node.items and node.items[0].kind == "scalar" else ""
+        items = [self._scalar(one, style) for one in values]
+        if node.flow or not items:
+            self.edits.replace(node.start, stop, f"[{', '.join(items)}]")
+        else:
+            gap = f"{self.line_end}{' ' * node.column}"
+            self.edits.replace(node.start, stop, gap.join(f"- {one}" for one in items))
 
     def line(self, at: int) -> int:
         """Return the number of the line that a position is in, counted from 1."""
@@ -207,6 +225,8 @@ class YamlText:
             return str(value).lower()
         if isinstance(value, int):
             return str(value)
+        if isinstance(value, list):
+            return f"[{', '.join(self._scalar(one, style) for one in value)}]"
         text = str(value)
         if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029\ufeff\ud800-\udfff]", text):
             raise ClusterkitError("a value has a control character or a line end: give it in one line")
