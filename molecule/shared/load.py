@@ -37,8 +37,16 @@ class Outcome:
 class Client:
     """One client with one connection, kept alive, or a new one for each request; it keeps cookies, as browsers do."""
 
-    def __init__(self, address: str, port: int, tls: ssl.SSLContext | None = None, name: str = "site") -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        name: str = "site",
+        limit: float = LIMIT,
+    ) -> None:
         self._place = (address, port)
+        self._limit = limit
         self._tls = tls
         self._name = name
         self._connection: http.client.HTTPConnection | None = None
@@ -68,7 +76,7 @@ class Client:
             self._connection = None
 
     def _connect(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(*self._place, timeout=LIMIT)
+        connection = http.client.HTTPConnection(*self._place, timeout=self._limit)
         connection.auto_open = 0  # a connection that was lost is a failure, not a reason to make another one
         connection.connect()
         if self._tls:
@@ -112,6 +120,39 @@ class WebSocket:
         if len(head) < 2:
             raise OSError("the WebSocket was closed")
         return self._file.read(head[1] & 0x7F).decode()
+
+
+class Watcher:
+    """A client that asks for a page all the time, each time anew, and knows how long nobody answered at most.
+
+    It gives a connection up soon (`limit` seconds): one that nobody answers would hide when somebody else begins to.
+    """
+
+    def __init__(self, address: str, port: int = 80, limit: float = 0.25) -> None:
+        self._client = Client(address, port, limit=limit)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.answered: list[float] = []
+
+    def gap(self, since: float) -> float:
+        """Return the longest time without an answer that ended after a moment."""
+        pairs = zip(self.answered, self.answered[1:], strict=False)
+        return max((later - sooner for sooner, later in pairs if later > since), default=0.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                if self._client.request(keep=False)[0] == 200:
+                    self.answered.append(time.monotonic())
+            self._client.close()
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
 
 
 Visit = Callable[[], str]

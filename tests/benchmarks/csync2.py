@@ -14,11 +14,9 @@ and by what the role does on the nodes (key, rsync, recording, comparison, excha
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import io
 import json
 import os
-import pathlib
 import platform
 import random
 import statistics
@@ -28,19 +26,13 @@ import tarfile
 import time
 from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from shared import ROOT, of_scenarios, percentile, play
 
-from lab import image  # noqa: E402  # the project's root has to be on the path first
-from lab.nodes import Laboratory  # noqa: E402  # the root comes first
-from lab.steps import BUILD, Record, write_atomically  # noqa: E402  # the root comes first
+from lab import image
+from lab.nodes import Laboratory
+from lab.steps import Record, write_atomically
 
-# By its path: the installed molecule has the name of the directory
-_SPEC = importlib.util.spec_from_file_location("scenario", ROOT / "molecule" / "shared" / "scenario.py")
-assert _SPEC and _SPEC.loader
-scenario = sys.modules["scenario"] = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(scenario)
-Node = scenario.Node
+Node = of_scenarios("scenario").Node
 
 CHANGES, RUNS, CRON_SECONDS, FILES = 60, 5, 120.0, 5000
 PACKAGE = "ansible_collections.clusterkit.middleware.plugins.module_utils"
@@ -51,25 +43,6 @@ sys.path.insert(0, "/root/role")
 from {PACKAGE}._common.command import Runner
 from {PACKAGE}._csync2 import seed_access as access"""
 RESULTS = ROOT / "docs" / "results" / "bench-csync2.md"
-
-
-def play(inventory: pathlib.Path, playbook: pathlib.Path) -> float:
-    """Run a playbook and return its seconds."""
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"), "ANSIBLE_PIPELINING": "1"}
-    program = pathlib.Path(sys.executable).with_name("ansible-playbook")
-    began = time.monotonic()
-    done = subprocess.run(
-        [str(program), "-i", str(inventory), str(playbook)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=ROOT,
-    )
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr)
-    return time.monotonic() - began
 
 
 def arrival(source: Any, target: Any, name: str, limit: float) -> float:
@@ -183,11 +156,6 @@ def _code() -> bytes:
     with tarfile.open(fileobj=made, mode="w") as tar:
         tar.add(ROOT / "plugins" / "module_utils", f"role/{PACKAGE.replace('.', '/')}")
     return made.getvalue()
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which a share of the values lies."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 def main() -> int:

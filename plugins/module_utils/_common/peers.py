@@ -49,17 +49,22 @@ def ports(host: str, reach: Mapping[str, str], idle: Sequence[str], opened: Sequ
     return out
 
 
-def clocks(found: Found, now: float, asked_at: float, most: float) -> list[str]:
+def clocks(found: Found, now: float = 0.0, asked_at: float = 0.0, most: float = 1.0) -> list[str]:
     """Say which hosts' clocks differ by more than `most` seconds for certain.
 
-    `clock_ahead` of each host includes the time that passed until it was looked at, which is at most what passed
-    between `asked_at` and `now`, both by one clock: only what goes beyond that is certain.
+    `clock_ahead` of each host includes the time that passed until it was looked at. That is at most `clock_within`
+    where the host was asked by itself, else what passed between `asked_at` and `now`, both by one clock: only what goes
+    beyond that is certain.
     """
-    ahead = {host: float(info["clock_ahead"]) for host, info in found.items() if "clock_ahead" in info}
-    if not ahead:
+    latest, least = {}, {}
+    for host, info in found.items():
+        if "clock_ahead" in info:
+            latest[host] = float(info["clock_ahead"])
+            least[host] = latest[host] - float(info.get("clock_within", now - asked_at))
+    if not latest:
         return []
-    first, last = min(ahead, key=ahead.__getitem__), max(ahead, key=ahead.__getitem__)
-    certain = ahead[last] - ahead[first] - (now - asked_at)
+    first, last = min(latest, key=latest.__getitem__), max(least, key=least.__getitem__)
+    certain = least[last] - latest[first]
     if certain <= most:
         return []
     return [

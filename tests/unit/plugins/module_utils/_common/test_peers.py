@@ -49,6 +49,18 @@ def test_clocks_differ_only_where_that_is_certain() -> None:
     assert peers.clocks({"h3": {}}, 1.0, 0.0, 5) == []
 
 
+def test_clocks_that_were_asked_each_by_itself() -> None:
+    """Each answer has its own bounds; the wider one that shows most need not be the one that is ahead for certain."""
+    found = {
+        "h1": {"clock_ahead": 0.2, "clock_within": 0.2},
+        "h2": {"clock_ahead": 2.0, "clock_within": 0.2},
+        "h3": {"clock_ahead": 9.0, "clock_within": 8.9},
+    }
+    assert peers.clocks(found, most=2) == []
+    (told,) = peers.clocks(found, most=1)
+    assert told.startswith("The clock of h2 is at least 1.6 s ahead of that of h1, and 1 s are let pass")
+
+
 def test_shortages() -> None:
     found = {
         "h1": {"resources": {"cpus": 2, "memory": 8_000_000_000, "disk": 40_000_000_000}},
