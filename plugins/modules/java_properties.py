@@ -45,7 +45,7 @@ options:
   properties:
     description:
       - The keys and their values. C(true) and C(false) are written as Java writes them, numbers as they are.
-      - A key that is not there yet comes at the end of the file.
+      - A key that is not there yet comes at the end of the file, or where O(heading) says.
     type: dict
     default: {}
   secret_properties:
@@ -53,6 +53,11 @@ options:
       - As O(properties), with values that are shown nowhere.
     type: dict
     default: {}
+  heading:
+    description:
+      - A comment, with its C(#) or C(!), below which keys come that are not there yet. It is added at the end of the
+        file where no line is the same. Keys that are there stay where they stand.
+    type: str
   keys:
     description:
       - The keys to remove.
@@ -136,7 +141,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         else:
             for key, value in {**shown, **secret}.items():
                 differences.add(key, value, values.get(key), secret=key in secret)
-            new = present.with_values({**shown, **secret})
+            new = present.with_values({**shown, **secret}, module.params["heading"] or "")
     except ClusterkitError as error:
         raise ClusterkitError(f"{path}: {error}") from None
     if differences.changed and not module.check_mode:
@@ -152,6 +157,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "properties": {"type": "dict", "default": {}},
             "secret_properties": {"type": "dict", "default": {}, "no_log": True},
+            "heading": {"type": "str"},
             "keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
         },
         supports_check_mode=True,

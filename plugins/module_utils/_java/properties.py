@@ -10,6 +10,7 @@ lone backslash). No error of this file shows a value.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Sequence
@@ -60,15 +61,19 @@ class PropertiesFile:
         """The values that Java sees: of a key that stands there several times the last one."""
         return {one.key: one.value for one in self._properties}
 
-    def with_values(self, wanted: Mapping[str, str]) -> PropertiesFile:
+    def with_values(self, wanted: Mapping[str, str], heading: str = "") -> PropertiesFile:
         """Return the file with these values. A key is changed where it takes effect, a new one comes at the end.
 
+        With a `heading`, a comment, new ones come below the line that is the same, which is added where there is none.
         Raises ClusterkitError when Java would not read the result as it is meant.
         """
+        if heading and not re.match(r"[#!][^\r\n]*$", heading):
+            raise ClusterkitError(f"heading is {heading!r}: give one line that begins with # or !")
         new = self
-        for key, value in wanted.items():
+        # Below a heading the last one that is put there comes first
+        for key, value in list(wanted.items())[:: -1 if heading else 1]:
             if new.values.get(key) != value:
-                new = new._with_value(key, value)
+                new = new._with_value(key, value, heading)
         return new
 
     def without(self, keys: Sequence[str]) -> PropertiesFile:
@@ -79,11 +84,13 @@ class PropertiesFile:
                 text = text[: one.start] + text[one.stop :]
         return self._checked([text], [(one.key, one.value) for one in self._properties if one.key not in keys])
 
-    def _with_value(self, key: str, value: str) -> PropertiesFile:
+    def _with_value(self, key: str, value: str, heading: str) -> PropertiesFile:
         pairs = [(one.key, one.value) for one in self._properties]
         present = [number for number, one in enumerate(self._properties) if one.key == key]
         if not present:
             entry = f"{_escape_key(key)}={_escape_value(value)}{self._line_end()}"
+            if heading:
+                return self._below(heading, entry, (key, value))
             # The last line may have no end; and an end behind a backslash does not count
             joints = ["", self._line_end(), 2 * self._line_end()]
             return self._checked([self._text + joint + entry for joint in joints], [*pairs, (key, value)])
@@ -92,6 +99,26 @@ class PropertiesFile:
         written = ("" if one.separated else "=") + _escape_value(value)
         pairs[number] = (key, value)
         return self._checked([self._text[: one.value_start] + written + self._text[one.value_stop :]], pairs)
+
+    def _below(self, heading: str, entry: str, pair: tuple[str, str]) -> PropertiesFile:
+        """Return the file with a new entry below a heading."""
+        pairs = [(one.key, one.value) for one in self._properties]
+        # Within a value of several lines a line that looks the same is none; what is read then is not as expected
+        candidates = []
+        line = re.compile(rf"(?m)^[ \t\f]*{re.escape(heading.encode().decode(_ENCODING))}[ \t\f]*(\r\n|\r|\n|\Z)")
+        for found in line.finditer(self._text):
+            joint = "" if found[1] else self._line_end()
+            candidates.append((found.end(), joint + entry))
+        if not candidates:
+            gap = self._line_end() if self._text else ""
+            titled = f"{heading.encode().decode(_ENCODING)}{self._line_end()}{entry}"
+            candidates = [(len(self._text), joint + gap + titled) for joint in ("", self._line_end())]
+        for at, added in candidates:
+            before = sum(one.start < at for one in self._properties)
+            expected = [*pairs[:before], pair, *pairs[before:]]
+            with contextlib.suppress(ClusterkitError):
+                return self._checked([self._text[:at] + added + self._text[at:]], expected)
+        return self._checked([], [])
 
     def _checked(self, candidates: Sequence[str], expected: Sequence[tuple[str, str]]) -> PropertiesFile:
         """Return the first of the candidates that is read as expected."""

@@ -58,6 +58,8 @@ def test_every_filter_is_documented() -> None:
         *("chrony_config", "chrony_mistakes", "chrony_problems", "chrony_verification"),
         *("keepalived_catalogue", "keepalived_config", "keepalived_mistakes", "keepalived_problems"),
         *("keepalived_strangers", "keepalived_verification"),
+        *("hazelcast_member_exported", "hazelcast_member_plan", "hazelcast_password_changes", "hazelcast_registered"),
+        *("hazelcast_registry", "hazelcast_service_problems", "hazelcast_service_verification"),
         *("lifecycle_document", "lifecycle_exported", "lifecycle_verification", "lifecycle_without_agent"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
         *("opendj_replication_problems", "opendj_replication_source", "opendj_replication_verification"),

@@ -64,3 +64,26 @@ def test_refusals(run_module: RunModule, file: Path) -> None:
     assert "give each key once" in twice["msg"]
     file.write_bytes(b"a=1\nb=\\u12\n")
     assert run_module(main, path=str(file), properties={"a": "2"})["msg"].startswith(f"{file}: line 2: malformed")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a=1\n### S ###\n#k=0\nb=2\n", b"a=1\n### S ###\nk=v\nl=w\n#k=0\nb=2\n"),
+        (b"a=1\r\n### S ###", b"a=1\r\n### S ###\r\nk=v\r\nl=w\r\n"),
+        (b"a=1", b"a=1\n### S ###\nk=v\nl=w\n"),
+        (b"", b"### S ###\nk=v\nl=w\n"),
+        (b"k=v\n### S ###\n", b"k=v\n### S ###\nl=w\n"),
+    ],
+)
+def test_a_heading(run_module: RunModule, file: Path, content: bytes, expected: bytes) -> None:
+    wanted = {"heading": "### S ###", "properties": {"k": "v", "l": "w"}}
+    file.write_bytes(content)
+    assert run_module(main, path=str(file), **wanted)["changed"]
+    assert file.read_bytes() == expected
+    assert not run_module(main, path=str(file), **wanted)["changed"]
+
+
+def test_a_heading_is_a_comment(run_module: RunModule, file: Path) -> None:
+    failed = run_module(main, path=str(file), heading="S", properties={"k": "v"})
+    assert failed["failed"] and "begins with # or !" in failed["msg"]
