@@ -68,7 +68,7 @@ def test_nothing_ran_is_a_failure(reports: pathlib.Path, tests: str) -> None:
 def test_time_limit(reports: pathlib.Path) -> None:
     """A part that hangs is stopped with all its children, and has failed."""
     tests = "import subprocess\ndef test_a(): subprocess.run(['sh', '-c', 'echo $$ > child; exec sleep 600'])\n"
-    outcome = run.run(part(reports, tests, limit=3))
+    outcome = run.run(part(reports, tests, limit=8))
     assert outcome.failed == 1
     assert "limit" in outcome.remark
     child = (reports / "child").read_text(encoding="ascii").strip()

@@ -23,7 +23,7 @@ _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]
 def native(password: str) -> str:
     """Return what MariaDB keeps of a password with mysql_native_password."""
     inner = hashlib.sha1(password.encode()).digest()  # noqa: S324  # the server's protocol asks for it
-    return "*" + hashlib.sha1(inner).hexdigest().upper()  # noqa: S324  # as above
+    return "*" + hashlib.sha1(inner).hexdigest().upper()  # noqa: S324  # the protocol, as before
 
 
 def scram(password: str) -> str:

@@ -113,7 +113,7 @@ def test_interrupted_anywhere_nothing_is_lost(
     own: dict[str, str], there: dict[str, str], wins: bool, steps: int
 ) -> None:
     """Ended at any of its steps and done again, each content is on the share or in a copy."""
-    base = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"clusterkit-merge-{os.getpid()}"  # noqa: S108
+    base = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"clusterkit-merge-{os.getpid()}"  # noqa: S108  # a name of its own
     shutil.rmtree(base, ignore_errors=True)
     path, target, backup = base / "own", base / "share", base / "backup"
     try:
