@@ -51,6 +51,7 @@ def test_every_filter_is_documented() -> None:
         *("appdata_problems", "appdata_source", "appdata_uses", "appdata_verification"),
         *("app_database_charset", "app_database_hba", "app_database_problems", "app_database_rights"),
         *("app_database_verification",),
+        *("deploy_cluster_due", "deploy_cluster_problems", "deploy_cluster_verification"),
         *("application_due", "application_problems", "application_unlike", "application_verification"),
         *("haproxy_catalogue", "haproxy_certificate_files", "haproxy_config", "haproxy_hosts_without_address"),
         *("carbon_due", "carbon_problems", "hazelcast_verification"),
