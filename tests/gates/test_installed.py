@@ -59,17 +59,25 @@ def members_groups(installed: Installed) -> list[str]:
     return sorted(set(groups))
 
 
+def tasks_directory(installed: Installed, role: str) -> pathlib.Path:
+    """Return where an installed role has its tasks."""
+    return installed.collection / "roles" / role.rpartition(".")[2] / "tasks"
+
+
 def listed_tasks(installed: Installed, path: pathlib.Path, role: str = "") -> Iterator[str]:
     """Walk over the tasks that `--list-tasks` has to show for a playbook or task file: imports are followed."""
     for task in tree.tasks_of(path):
         action, arguments = task.action
         if action in ("ansible.builtin.import_playbook", "ansible.builtin.import_tasks"):
-            yield from listed_tasks(installed, path.parent / arguments, role)
+            if arguments.startswith("{{ role_path }}/"):
+                # From a directory below tasks/: a relative path could be found beside the playbook
+                yield from listed_tasks(installed, tasks_directory(installed, role).parent / arguments[16:], role)
+            else:
+                yield from listed_tasks(installed, path.parent / arguments, role)
         elif action == "ansible.builtin.import_role":
             name = arguments["name"]
             entry_point = f"{arguments.get('tasks_from', 'main')}.yml"
-            directory = installed.collection / "roles" / name.rpartition(".")[2] / "tasks"
-            yield from listed_tasks(installed, directory / entry_point, name)
+            yield from listed_tasks(installed, tasks_directory(installed, name) / entry_point, name)
         elif not task.is_block:
             # Of a role that is included Ansible shows the task without the role that it stands in
             alone = not role or action == "ansible.builtin.include_role"

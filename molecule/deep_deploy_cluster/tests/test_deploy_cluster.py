@@ -35,7 +35,7 @@ class User:
         connection.request("GET", path, headers={"Cookie": cookies} if cookies else {})
         answer = connection.getresponse()
         for header in answer.headers.get_all("Set-Cookie") or []:
-            name, _, value = header.partition(";")[0].partition("=")
+            name, _equals, value = header.partition(";")[0].partition("=")
             self.cookies[name] = value
         body = answer.read().decode()
         connection.close()
