@@ -86,17 +86,18 @@ class Runner:
         return self._inherited
 
     @contextlib.contextmanager
-    def secret_files(self, *contents: str | bytes) -> Iterator[list[str]]:
+    def secret_files(self, *contents: str | bytes, mode: int = 0o644) -> Iterator[list[str]]:
         """Let the commands that are run meanwhile read each of `contents` as a file; yield the paths to give them.
 
         The files are in memory and have no name: no other process finds them, no disk ever has them, and nothing stays
-        behind, however this process ends. Their texts are masked in every error.
+        behind, however this process ends. Their texts are masked in every error. `mode` is for programs that judge it:
+        a command that becomes another user still has to be able to open them.
         """
         before = self._inherited, self._secrets
         files: list[IO[bytes]] = []
         try:
             for content in contents:
-                files.append(_in_memory(content.encode() if isinstance(content, str) else content))
+                files.append(_in_memory(content.encode() if isinstance(content, str) else content, mode))
             self._inherited += tuple(file.fileno() for file in files)
             self._secrets += tuple(content for content in contents if isinstance(content, str))
             yield [f"/dev/fd/{file.fileno()}" for file in files]
@@ -271,11 +272,11 @@ def _present(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _in_memory(data: bytes) -> IO[bytes]:
+def _in_memory(data: bytes, mode: int = 0o644) -> IO[bytes]:
     """Return `data` as a file without a name: it cannot block as a pipe does, and a secret in it reaches no disk."""
     file = os.fdopen(os.memfd_create("stdin"), "w+b")
     # Clients of databases pass over a file with a password that others could write, as this one's mode says at first
-    os.fchmod(file.fileno(), 0o600)
+    os.fchmod(file.fileno(), mode)
     file.write(data)
     file.seek(0)
     return file

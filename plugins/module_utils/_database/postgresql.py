@@ -61,7 +61,7 @@ class PostgreSQL(Engine):
         env.update(PGHOST=access.host, PGUSER=access.user)
         with self.runner.secret_files(*self.authorities()) as authority:
             env.update({"PGSSLMODE": "verify-full", "PGSSLROOTCERT": authority[0]} if authority else {})
-            with self.runner.secret_files(f"*:*:*:*:{passfile(access.password)}\n") as (path,):
+            with self.runner.secret_files(f"*:*:*:*:{passfile(access.password)}\n", mode=0o600) as (path,):
                 yield [program, "--no-password"], {**env, "PGPASSFILE": path}
 
     def query(self, statement: str, database: str = "") -> list[list[str]]:

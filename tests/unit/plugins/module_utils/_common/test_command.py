@@ -223,3 +223,11 @@ def test_secret_files_are_read_by_the_command_and_by_nobody_else() -> None:
     assert not Path(one).exists()
     # Those that come later inherit nothing
     assert runner.run(["sh", "-c", "ls /proc/self/fd"]).stdout.split() == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_secret_files_have_the_mode_that_programs_judge(mode: int) -> None:
+    """Who becomes another user opens them by the wider one; libpq passes over a file that others could read."""
+    runner = Runner()
+    with runner.secret_files("secret", mode=mode) as (path,):
+        assert runner.run(["stat", "-L", "-c", "%a", path]).stdout.strip() == f"{mode:o}"
