@@ -68,4 +68,4 @@ def test_a_secret_is_read_from_memory() -> None:
     with runner.secret_files("hidden") as (path,):
         flow([sh(f"stat -L -c %a {path}; cat {path}")], [], watch=seen.extend, inherited=runner.inherited)
     # Clients of databases read no file with a password that others could write
-    assert bytes(seen) == b"600\nhidden"
+    assert bytes(seen) == b"644\nhidden"
