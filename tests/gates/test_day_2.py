@@ -18,7 +18,7 @@ def test_every_role_is_known_with_its_hosts() -> None:
             for task in play.get("tasks", []):
                 arguments = task.get("ansible.builtin.import_role", {})
                 if arguments and "tasks_from" not in arguments and "node" not in play["hosts"]:
-                    called.add((arguments["name"].rpartition(".")[2], play["hosts"].partition(":\\")[0]))
+                    called.add((arguments["name"].rpartition(".")[2], play["hosts"]))
     rows = {(row["role"], row["hosts"]) for row in ROLES}
     hosts_of = dict(rows)
     # A failover acts on more hosts than the role does in `site`

@@ -15,21 +15,22 @@ from typing import Iterator
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
-_ESTABLISHED, _LISTENING = "01", "0A"
+_ESTABLISHED, LISTENING = "01", "0A"
 _PROC = "/proc/net"
 #: How an address of IPv4 begins where a socket of IPv6 has it (RFC 4291, 2.5.5.2).
 _MAPPED = b"\0" * 10 + b"\xff" * 2
 
 
 @dataclass(frozen=True)
-class _Socket:
-    """One row of the kernel's table: both ends, and the state as the table spells it."""
+class Socket:
+    """One row of the kernel's table (proc(5)): both ends, the state as the table spells it, and its inode."""
 
     address: str
     port: int
     peer: str
     peer_port: int
     state: str
+    inode: int
 
 
 def addresses(runner: Runner) -> list[str]:
@@ -45,7 +46,7 @@ def addresses(runner: Runner) -> list[str]:
 
 def listening(port: int, tables: str = _PROC) -> list[str]:
     """Return the addresses at which a TCP port is listened on; 0.0.0.0 is all of them."""
-    return sorted({one.address for one in _sockets(tables) if one.state == _LISTENING and one.port == port})
+    return sorted({one.address for one in sockets(tables) if one.state == LISTENING and one.port == port})
 
 
 def connected(port: int, tables: str = _PROC) -> list[str]:
@@ -53,13 +54,14 @@ def connected(port: int, tables: str = _PROC) -> list[str]:
     return sorted(
         {
             one.peer
-            for one in _sockets(tables)
+            for one in sockets(tables)
             if one.state == _ESTABLISHED and port in (one.port, one.peer_port) and one.peer != one.address
         }
     )
 
 
-def _sockets(tables: str) -> Iterator[_Socket]:
+def sockets(tables: str = _PROC) -> Iterator[Socket]:
+    """Walk over the TCP sockets of this host, of IPv4 and of IPv6."""
     for name in ("tcp", "tcp6"):
         try:
             lines = (pathlib.Path(tables) / name).read_text(encoding="ascii").splitlines()[1:]
@@ -67,7 +69,7 @@ def _sockets(tables: str) -> Iterator[_Socket]:
             continue
         for line in lines:
             fields = line.split()
-            yield _Socket(*_end(fields[1]), *_end(fields[2]), fields[3])
+            yield Socket(*_end(fields[1]), *_end(fields[2]), fields[3], int(fields[9]))
 
 
 def _end(text: str) -> tuple[str, int]:

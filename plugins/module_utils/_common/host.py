@@ -13,9 +13,9 @@ import pathlib
 import socket
 from typing import Iterable, Sequence
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import connections
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 
-_LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp
 #: What `reach` says where packets arrive, and nothing listens.
 REFUSED = "refused"
 
@@ -92,17 +92,7 @@ def listening(program: str) -> list[int]:
 
 def _listeners() -> dict[str, int]:
     """Return the TCP ports that are listened on, each by its socket as a process's descriptors name it (proc(5))."""
-    ports = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = pathlib.Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == _LISTENING:
-                ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
-    return ports
+    return {f"socket:[{one.inode}]": one.port for one in connections.sockets() if one.state == connections.LISTENING}
 
 
 def own_addresses() -> list[str]:

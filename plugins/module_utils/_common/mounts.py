@@ -33,7 +33,7 @@ def table(path: str = TABLE) -> list[Mounted]:
             left, _dash, right = line.rstrip("\n").partition(" - ")
             fields, (kind, source, superblock) = left.split(" "), right.split(" ", 2)
             options = dict.fromkeys([*fields[5].split(","), *superblock.split(",")])
-            out.append(Mounted(_plain(fields[4]), _plain(fields[3]), kind, _plain(source), tuple(options)))
+            out.append(Mounted(unescaped(fields[4]), unescaped(fields[3]), kind, unescaped(source), tuple(options)))
     return out
 
 
@@ -71,6 +71,6 @@ def _hexadecimal(found: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(found[0]))
 
 
-def _plain(text: str) -> str:
-    """Return a field of the table, in which spaces and the like are octal."""
+def unescaped(text: str) -> str:
+    """Return a field of the table, or of /etc/fstab, in which spaces and the like are octal (fstab(5))."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

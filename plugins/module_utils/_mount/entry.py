@@ -9,7 +9,7 @@ import re
 from typing import Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.mounts import unit_name
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.mounts import unescaped, unit_name
 from ansible_collections.clusterkit.middleware.plugins.module_utils._mount.settings import Share
 
 TABLE = "/etc/fstab"
@@ -95,8 +95,7 @@ def _point(text: str) -> str:
     words = text.split()
     if len(words) < 2 or words[0].startswith("#"):
         return ""
-    point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), words[1])
-    return point.rstrip("/") or "/"
+    return unescaped(words[1]).rstrip("/") or "/"
 
 
 def _field(text: str) -> str:
