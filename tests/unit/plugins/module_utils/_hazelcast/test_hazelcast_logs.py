@@ -172,6 +172,14 @@ def test_strangers_are_named() -> None:
     assert failed(document)["strangers", "m2"].startswith("m2 has 10.77.0.1:4000 in its cluster")
 
 
+def shown(process: subprocess.Popen[bytes], word: str) -> None:
+    """Wait until the kernel shows a process's arguments: it starts to run a little before that."""
+    end = time.monotonic() + 10
+    while word.encode() not in pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes():
+        assert time.monotonic() < end, "the process shows no arguments"
+        time.sleep(0.005)
+
+
 def test_a_process_is_found_by_its_argument(tmp_path: pathlib.Path) -> None:
     word = f"-Dcarbon.home={tmp_path}"
     assert running.find(word) is None
@@ -179,6 +187,7 @@ def test_a_process_is_found_by_its_argument(tmp_path: pathlib.Path) -> None:
     before = time.time()
     with subprocess.Popen(argv) as child:
         try:
+            shown(child, word)
             process = running.find(word)
             assert process and process.pid == child.pid
             assert abs(process.started - before) < 5
@@ -186,6 +195,7 @@ def test_a_process_is_found_by_its_argument(tmp_path: pathlib.Path) -> None:
             assert os.environ.get("TZ") != "Asia/Colombo"
             with subprocess.Popen(argv) as other:
                 try:
+                    shown(other, word)
                     with pytest.raises(ClusterkitError, match="2 processes run with the argument"):
                         running.find(word)
                 finally:
