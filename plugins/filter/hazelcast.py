@@ -1,7 +1,7 @@
 # Copyright (c) 2026, clusterkit contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The judgement over members that shall be one Hazelcast cluster."""
+"""The judgement over members that shall be one Hazelcast cluster, and the addresses that they bind to."""
 
 from __future__ import annotations
 
@@ -16,5 +16,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "hazelcast_interface": lazily("_hazelcast.interfaces", "matching"),
             "hazelcast_verification": lazily("_hazelcast.cluster", "verification"),
         }

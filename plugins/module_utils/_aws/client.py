@@ -71,3 +71,10 @@ def told(what: str) -> Iterator[None]:
 def code_of(error: Exception) -> str:
     """Return the code by which AWS names an error."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+def caller(account: Account) -> dict[str, str]:
+    """Return the account as `id`, `partition` and `region`. Raises ClusterkitError."""
+    with told("who is asking"):
+        who = account("sts").get_caller_identity()
+    return {"id": str(who["Account"]), "partition": who["Arn"].split(":")[1], "region": account.region}

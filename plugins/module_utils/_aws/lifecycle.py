@@ -13,6 +13,7 @@ from typing import Any, Callable, Mapping, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._aws.client import (
     Account,
     ClientError,
+    caller,
     code_of,
     told,
 )
@@ -33,9 +34,9 @@ def look(account: Account, group: str, hook: str, name: str, role: str) -> dict[
     """Return what there is; RETURN of module lifecycle_info says in which form. Raises ClusterkitError."""
     found = _group(account("autoscaling"), group)
     hooks = _hooks(account("autoscaling"), group) if found else {}
-    caller = _caller(account)
+    who = caller(account)
     return {
-        "account": caller,
+        "account": who,
         "group": found,
         "hook": hooks.get(hook, {}),
         "other_hooks": [one for one in hooks if one != hook and hooks[one]["transition"] == TERMINATING],
@@ -66,12 +67,6 @@ def look_until_ready(
         if ready or clock() >= end:
             return found
         sleep(min(POLL, limit))
-
-
-def _caller(account: Account) -> dict[str, str]:
-    with told("who is asking"):
-        caller = account("sts").get_caller_identity()
-    return {"id": str(caller["Account"]), "partition": caller["Arn"].split(":")[1], "region": account.region}
 
 
 def _group(client: Any, name: str) -> dict[str, Any]:

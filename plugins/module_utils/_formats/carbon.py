@@ -74,6 +74,12 @@ def agent_class(kernel: str) -> str:
     return later if version(kernel) >= first else _AGENT
 
 
+def hazelcast_of(around: Surroundings) -> tuple[int, ...]:
+    """Return the version of an installation's Hazelcast, the one that its kernel came with where none was found."""
+    found = version(around.kernel)
+    return version(around.hazelcast) or ((3, 5, 4) if found[:2] == (4, 4) else (3, 12) if found < (4, 7) else (4, 2))
+
+
 def kernel_warnings(declared: Membership, around: Surroundings) -> list[str]:
     """Return what a kernel's user ought to know. Raises ClusterkitError for what it cannot do."""
     found = version(around.kernel)
@@ -82,9 +88,7 @@ def kernel_warnings(declared: Membership, around: Surroundings) -> list[str]:
             f"kernel is {around.kernel or 'not given'}: known are {_KNOWN}. Give carbon_home, so that it is looked up, "
             "or kernel"
         )
-    hazelcast = version(around.hazelcast) or (
-        (3, 5, 4) if found[:2] == (4, 4) else (3, 12) if found < (4, 7) else (4, 2)
-    )
+    hazelcast = hazelcast_of(around)
     port = declared.get("local_port")
     if declared.get("scheme") == "aws":
         aws_names(around.kernel)

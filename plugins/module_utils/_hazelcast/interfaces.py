@@ -34,6 +34,34 @@ def read_pattern(pattern: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def matches(octets: Sequence[int], pattern: str) -> bool:
-    """Tell whether an address, given by its octets, is one that a pattern means. Raises ClusterkitError."""
-    return len(octets) == 4 and all(low <= one <= high for one, (low, high) in zip(octets, read_pattern(pattern)))
+def matching(addresses: Sequence[str], pattern: str) -> list[str]:
+    """Return the addresses that a pattern means; none of IPv6 is. Raises ClusterkitError for what is no pattern."""
+    ranges = read_pattern(pattern)
+    return [one for one in addresses if "." in one and ":" not in one and _within(one, ranges)]
+
+
+def _within(address: str, ranges: Sequence[tuple[int, int]]) -> bool:
+    return all(low <= int(octet) <= high for octet, (low, high) in zip(address.split("."), ranges))
+
+
+def interface_problems(host: str, address: str, has: Sequence[str], patterns: Sequence[str], role: str) -> list[str]:
+    """Return, in sentences, why patterns do not mean the one address of a member, which `has` those addresses."""
+    out = []
+    for pattern in patterns:
+        try:
+            found = matching(has, pattern)
+        except ClusterkitError as error:
+            out.append(f"On {host} the interface of the cluster: {error}.")
+            continue
+        if len(found) != 1:
+            what = f"matches {', '.join(found)}" if found else "matches no address"
+            out.append(
+                f"On {host} the interface {pattern} {what} (it has {', '.join(has) or 'none'}): give a pattern that "
+                "one address of each member matches."
+            )
+        elif found[0] != address:
+            out.append(
+                f"On {host} the interface {pattern} means {found[0]}, and {role}_address is {address}: "
+                "the two have to be the same."
+            )
+    return out

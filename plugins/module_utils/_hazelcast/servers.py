@@ -10,7 +10,14 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.members import unasked
-from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.carbon import installed
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.carbon import hazelcast_of, installed
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.format import Surroundings
+from ansible_collections.clusterkit.middleware.plugins.module_utils._hazelcast.interfaces import interface_problems
+
+#: From 3.12 on Hazelcast asks the metadata service in which zone it is, whatever it signs in with.
+_ASKS_FOR_ZONE = (3, 12)
+#: The first Hazelcast that shows tokens to the metadata service (IMDSv2).
+_GIVES_TOKENS = (5, 2, 2)
 
 Found = Mapping[str, Mapping[str, Any]]
 Members = Sequence[Mapping[str, Any]]
@@ -26,11 +33,16 @@ def problems(
     kernel: str = "",
     user: str = "",
     closes: bool = False,
+    interface: str = "",
+    metadata: Found | None = None,
+    iam_role: str = "",
 ) -> list[str]:
     """Return, in sentences, why the servers cannot be members. `closes` is whether the file is closed to others.
 
     Of the `paths` of files that could declare a membership, the first one that is there is the one that counts.
-    `role` is the one whose variables are named.
+    `role` is the one whose variables are named, `interface` a pattern that one address of each has to match.
+    `metadata` is what the metadata service of each one's instance said, where they ask Amazon for each other, with
+    `iam_role` in place of keys.
     """
     out: list[str] = []
     kernels: dict[str, list[str]] = {}
@@ -41,8 +53,11 @@ def problems(
             continue
         there = found[host]
         out += _of_address(member, there, len(members), role)
+        out += interface_problems(host, member["address"], there["addresses"], [interface] if interface else [], role)
         try:
-            kernels.setdefault(installed(home, there["paths"], kernel, dotted=False).kernel, []).append(host)
+            around = installed(home, there["paths"], kernel, dotted=False)
+            kernels.setdefault(around.kernel, []).append(host)
+            out += _of_metadata(host, (metadata or {}).get(host), around, iam_role, role)
         except ClusterkitError as error:
             out.append(f"On {host} {error}.")
             continue
@@ -73,6 +88,35 @@ def _of_address(member: Mapping[str, Any], there: Mapping[str, Any], count: int,
         return [
             f"{role}_address of {host} is {address}, which {host} does not have: it has "
             f"{', '.join(there['addresses']) or 'none'}."
+        ]
+    return []
+
+
+def _of_metadata(
+    host: str, said: Mapping[str, Any] | None, around: Surroundings, iam_role: str, role: str
+) -> list[str]:
+    if said is None:
+        return []
+    hazelcast = hazelcast_of(around)
+    told = ".".join(str(one) for one in hazelcast)
+    asks = bool(iam_role) or hazelcast >= _ASKS_FOR_ZONE
+    if asks and said["tokens"] == "required" and hazelcast < _GIVES_TOKENS:
+        others = (
+            "" if hazelcast >= _ASKS_FOR_ZONE else f", or give {role}_aws_access_key in place of {role}_aws_iam_role"
+        )
+        return [
+            f"On {host} the instance answers only those that show a token (HttpTokens=required), which Hazelcast "
+            f"{told} cannot: let it answer others as well (HttpTokens=optional){others}."
+        ]
+    if iam_role and not said["answers"]:
+        return [
+            f"On {host} the instance's metadata service does not answer, where {role}_aws_iam_role {iam_role} is asked "
+            f"for: switch it on, or give {role}_aws_access_key."
+        ]
+    if iam_role and said["tokens"] == "optional" and iam_role not in said["roles"]:
+        return [
+            f"On {host} the instance has the role {', '.join(said['roles']) or 'of no profile'}, and "
+            f"{role}_aws_iam_role is {iam_role}: give the instance a profile with it, or the role that it has."
         ]
     return []
 

@@ -19,7 +19,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.veri
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.format import Surroundings
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.formats import FORMATS
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.yaml_text import YamlText, flattened
-from ansible_collections.clusterkit.middleware.plugins.module_utils._hazelcast.interfaces import matches
+from ansible_collections.clusterkit.middleware.plugins.module_utils._hazelcast.interfaces import interface_problems
 from ansible_collections.clusterkit.middleware.plugins.module_utils._hazelcast.membership import TERMS, Membership
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -84,36 +84,10 @@ def problems(
                 f"On {host} port {port} is taken by {info['port_holder']} while {unit} does not run: if that is the "
                 f"service, started by hand, stop it by `{stop}`; otherwise give another port."
             )
-        out += _of_interface(member, info, plans.get(host, {}), role)
+        patterns = (plans.get(host, {}).get("values") or {}).get("interfaces") or []
+        out += interface_problems(host, member["address"], info["addresses"], patterns, role)
     out += unlike({member["name"]: plans[member["host"]]["after"] for member in members if member["host"] in plans})
     return out + _of_password(found, plans, stop_all, outside, role)
-
-
-def _of_interface(
-    member: Mapping[str, str], info: Mapping[str, Any], planned: Mapping[str, Any], role: str
-) -> list[str]:
-    patterns = (planned.get("values") or {}).get("interfaces") or []
-    host, has = member["host"], info["addresses"]
-    out = []
-    for pattern in patterns:
-        try:
-            matching = [one for one in has if matches([int(octet) for octet in one.split(".")], pattern)]
-        except ClusterkitError as error:
-            out.append(f"On {host} the interface of the cluster: {error}.")
-            continue
-        told = ", ".join(has) or "none"
-        if len(matching) != 1:
-            what = f"matches {', '.join(matching)}" if matching else "matches no address"
-            out.append(
-                f"On {host} the interface {pattern} {what} (it has {told}): give a pattern that one address of each "
-                "member matches."
-            )
-        elif matching[0] != member["address"]:
-            out.append(
-                f"On {host} the interface {pattern} means {matching[0]}, and {role}_address is {member['address']}: "
-                "the two have to be the same."
-            )
-    return out
 
 
 def _of_password(found: Found, plans: Found, stop_all: bool, outside: Sequence[str], role: str) -> list[str]:

@@ -66,6 +66,46 @@ def test_servers_that_cannot(second: dict[str, Any], member: dict[str, Any], com
     assert len(found) == 1 and complaint in found[0], found
 
 
+def test_the_interface_of_each() -> None:
+    assert problems(there(2), interface="10.0.0.*") == []
+    for pattern in ("10.256.*.*", "192.0.2.*", "10.0.1.*"):
+        found = problems(there(2), interface=pattern)
+        assert len(found) == 2 and pattern in found[0], found
+
+
+ANSWERS = {"answers": True, "tokens": "optional", "roles": ["members"]}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said", "iam_role", "complaint"),
+    [
+        ("4.4.35", ANSWERS, "members", ""),
+        ("4.4.35", ANSWERS, "other", "has the role members, and wso2_cluster_aws_iam_role is other"),
+        ("4.4.35", {**ANSWERS, "roles": []}, "members", "has the role of no profile"),
+        ("4.4.35", {**ANSWERS, "answers": False, "tokens": ""}, "members", "metadata service does not answer"),
+        ("4.4.35", {**ANSWERS, "answers": False, "tokens": ""}, "", ""),
+        ("4.4.35", {**ANSWERS, "tokens": "required"}, "", ""),
+        ("4.4.35", {**ANSWERS, "tokens": "required"}, "members", "Hazelcast 3.5.4 cannot: let it answer others"),
+        ("4.6.0", {**ANSWERS, "tokens": "required"}, "", "(HttpTokens=required), which Hazelcast 3.12 cannot"),
+        ("4.9.0", {**ANSWERS, "tokens": "required"}, "members", "which Hazelcast 4.2 cannot"),
+    ],
+)
+def test_the_metadata_of_instances(kernel: str, said: dict[str, Any], iam_role: str, complaint: str) -> None:
+    """Tokens are a problem for a Hazelcast that asks for metadata, and a role has to be that of the profile."""
+    found = servers.problems(
+        {"h1": there(1, kernel=kernel)}, MEMBERS[:1], HOME, [TOML, AXIS2], "wso2.service", "wso2_cluster",
+        metadata={"h1": said}, iam_role=iam_role,
+    )  # fmt: skip
+    assert (complaint in found[0] and len(found) == 1) if complaint else found == []
+
+
+def test_a_later_hazelcast_shows_tokens() -> None:
+    first = there(1, kernel="4.9.20")
+    first["paths"][f"{PLUGINS}/hazelcast_5.3.2.wso2v1.jar"] = {"changed": 1.0, "owner": "wso2"}
+    said = {"h1": {**ANSWERS, "tokens": "required", "roles": []}}
+    assert servers.problems({"h1": first}, MEMBERS[:1], HOME, [AXIS2], "u", metadata=said, iam_role="members") == []
+
+
 def test_a_server_that_was_not_asked() -> None:
     found = servers.problems({"h1": there(1)}, MEMBERS, HOME, [TOML, AXIS2], "wso2.service")
     assert found == ["h2 could not be asked: it has to be reachable, also when --limit leaves it out."]
