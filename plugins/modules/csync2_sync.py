@@ -55,6 +55,10 @@ options:
     description: Whether this member's version of a file that was changed on both sides replaces the peers'.
     type: bool
     default: false
+  probe:
+    description: With O(state=synchronised), whether what O(state=probed) does is done afterwards as well.
+    type: bool
+    default: false
   binary:
     description: Path of the binary, or its name where it is on the search path.
     type: str
@@ -113,12 +117,12 @@ forgotten:
 probe:
   description: What was written into the file that was sent.
   type: str
-  returned: when O(state=probed)
+  returned: when O(state=probed) or O(probe=true)
   sample: "1795248000123456789"
 error:
   description: Why nothing could be sent, empty where it could.
   type: str
-  returned: when O(state=probed)
+  returned: when O(state=probed) or O(probe=true)
   sample: ""
 sent:
   description: Files that were sent, or, in check mode, that differ.
@@ -255,11 +259,15 @@ def predict(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
 
 def synchronise(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     """Send what has changed. Raises ClusterkitError for files that stay unsent."""
-    result = csync2.exchange(winner=module.params["winner"])
+    # A verification's file of another member, met while it arrived, looks as if it had been changed here: its owner
+    # sends it anew, and it is no file of the user's
+    result = csync2.exchange(winner=module.params["winner"]).outside(PROBE_DIRECTORY)
     told = summary(result)
     if result.conflicts() or result.failures():
         raise ClusterkitError(complaint(module.params["name"], result), told)
-    return {"changed": bool(result.sent), "diff": listing(told["sent"]), **told}
+    probed = probe(module, csync2) if module.params["probe"] else {}
+    shown: dict[str, Any] = {key: probed[key] for key in ("probe", "error") if key in probed}
+    return {"changed": bool(result.sent), "diff": listing(told["sent"]), **told, **shown}
 
 
 def complaint(name: str, result: Exchange) -> str:
@@ -308,6 +316,7 @@ def main() -> None:
             },
             "anew": {"type": "list", "elements": "str", "default": []},
             "winner": {"type": "bool", "default": False},
+            "probe": {"type": "bool", "default": False},
             "config": {"type": "str", "default": ""},
             "show_content": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},

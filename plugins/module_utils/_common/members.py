@@ -25,7 +25,8 @@ def cluster_members(
     """
     members = []
     for host in hosts:
-        address = _address(hostvars[host], role) if addresses else ""
+        variables = hostvars[host]  # each look into hostvars makes all variables of the host anew
+        address = _address(variables, role) if addresses else ""
         try:
             address = address and str(ipaddress.ip_address(address))
         except ValueError:
@@ -35,7 +36,7 @@ def cluster_members(
                 f"no address is known of {host}: it has to be reachable, so that its facts can be gathered, or set "
                 f"{role}_address for it in the inventory"
             )
-        members.append({"host": host, "name": str(hostvars[host].get(f"{role}_name") or host), "address": address})
+        members.append({"host": host, "name": str(variables.get(f"{role}_name") or host), "address": address})
     for key, what in (("name", f"{role}_name"), ("address", f"{role}_address")):
         seen: dict[str, str] = {}
         for member in members:
@@ -72,19 +73,22 @@ def _address(variables: Mapping[str, Any], role: str) -> str:
 def cluster_results(
     hostvars: Mapping[str, Any],
     members: Iterable[Mapping[str, str]],
-    registered: str,
+    registered: str | Sequence[str],
     elsewhere: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return what a task registered for every member, by host.
+    """Return what a task registered for every member, by host; of several names the first that says something.
 
     For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each. It goes
     first, since with `serial` a host of an earlier batch still has what it registered then.
     A member is left out that neither has, and one whose task failed or was skipped: nothing is known of it.
     """
     others = {one["item"]["host"]: one for one in (elsewhere or {}).get("results", []) if "item" in one}
+    names = [registered] if isinstance(registered, str) else registered
     results: dict[str, dict[str, Any]] = {}
     for member in members:
-        found = others.get(member["host"]) or hostvars[member["host"]].get(registered)
-        if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
-            results[member["host"]] = dict(found)
+        variables = {} if member["host"] in others else hostvars[member["host"]]
+        for found in (others.get(member["host"]), *(variables.get(name) for name in names)):
+            if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
+                results[member["host"]] = dict(found)
+                break
     return results

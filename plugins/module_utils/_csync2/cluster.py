@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.members import unasked
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import PROBE_DIRECTORY
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 
 #: The binary that the package brings, of Debian as of Fedora.
@@ -235,8 +236,12 @@ def _verify_member(document: Verification, name: str, info: Mapping[str, Any], m
         document.check("reachability", not failure, f"{name} → {peer} port 30865: {failure or 'answers'}", name)
     for one in info.get("conflicts", []):
         document.check("conflict", False, f"{name} and {one['peer']} both changed {one['file']}: name a winner", name)
-    # What a slave has changed it keeps until the master undoes it
-    dirty = [one for one in info.get("dirty", []) if not one.get("slave")]
+    # What a slave has changed it keeps until the master undoes it; the probes are judged by whether they arrived
+    dirty = [
+        one
+        for one in info.get("dirty", [])
+        if not one.get("slave") and not one["file"].startswith(f"{PROBE_DIRECTORY}/")
+    ]
     unsent = ", ".join(f"{one['file']} for {one['peer']}" for one in dirty[:5])
     more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
     evidence = f"{name} has still to send {unsent}{more}" if dirty else f"{name} has sent all"

@@ -89,6 +89,14 @@ class Exchange:
         """Return the files that should have been sent and were not: neither in conflict, nor left as they should be."""
         return [dirty for dirty, reason in self.left if reason not in (CONFLICT, WAITING, SLAVE)]
 
+    def outside(self, directory: str) -> Exchange:
+        """Return what it did with the files that are not below a directory."""
+
+        def kept(one: Dirty) -> bool:
+            return not one.file.startswith(f"{directory}/")
+
+        return Exchange([one for one in self.sent if kept(one)], [row for row in self.left if kept(row[0])])
+
 
 @dataclass(frozen=True)
 class Difference:

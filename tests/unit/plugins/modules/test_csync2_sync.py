@@ -347,3 +347,14 @@ def test_a_probe_is_sent_alone_and_those_of_former_members_go(
     assert (directory / ME).read_text() == result["probe"]
     assert sorted(path.name for path in directory.iterdir()) == sorted([ME, PEER])
     assert played.asked == [f"-cr {directory}"]
+
+
+def test_a_probe_of_another_member_is_no_change(run: Any, played: Played) -> None:
+    """One that is met while it arrives looks as if it had been changed here; that it cannot be sent is no failure."""
+    run(state="recorded")
+    played.files = [f"{csync2_sync.PROBE_DIRECTORY}/{PEER}"]
+    result = run()
+    assert (result["changed"], result["sent"], result["left"]) == (False, [], [])
+    played.files = [f"{csync2_sync.PROBE_DIRECTORY}/{PEER}", "/srv/b"]
+    result = run()
+    assert [row["file"] for row in result["sent"]] == ["/srv/b"]
