@@ -48,6 +48,7 @@ class Ground:
             (root / name / "artifacts").mkdir(parents=True)
         for name in NODES:
             self.settings(name, RECEIVER)
+            self._write_shell(name)
 
     def tree(self, name: str) -> pathlib.Path:
         return self.root / name / "artifacts"
@@ -70,7 +71,14 @@ class Ground:
 
     def shell(self, node: str) -> list[str]:
         """Return what stands for ssh: it gets the host and the command that rsync wants to run there."""
-        # One for each node: two are served at a time, and what is written for one must not be what another runs
+        return [str(self.root / f"shell-{node}"), node]
+
+    def _write_shell(self, node: str) -> None:
+        """Write a node's program that stands for ssh.
+
+        Before any thread serves a node: a process that another thread starts would hold the file open for writing
+        until it runs its own program, and a file that is open for writing cannot be run (ETXTBSY, execve(2)).
+        """
         script = self.root / f"shell-{node}"
         script.write_text(
             f'#!/bin/sh\nnode="$1"; shift 2; export SSH_ORIGINAL_COMMAND="$*"\n'
@@ -79,7 +87,6 @@ class Ground:
             encoding="utf-8",
         )
         script.chmod(0o755)
-        return [str(script), node]
 
     def source(self, **changes: Any) -> Source:
         return Source(self.settings("n1", SOURCE, **changes), Runner())
