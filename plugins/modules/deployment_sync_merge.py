@@ -17,6 +17,8 @@ description:
   - What is on the share already is not replaced, unless O(wins). A directory that is a mount point already is left
     alone.
   - It is called for one server at a time, first for the one whose artifacts win.
+extends_documentation_fragment:
+  - clusterkit.middleware.deployment_share
 attributes:
   check_mode:
     support: full
@@ -28,24 +30,6 @@ attributes:
     support: full
     description: A directory that was emptied has nothing to be brought.
 options:
-  directories:
-    description: The directories.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the directory on the share.
-        type: str
-        required: true
-      path:
-        description: Path of the directory.
-        type: path
-        required: true
-  share:
-    description: Path of the share.
-    type: path
-    required: true
   add:
     description: Whether files that the share lacks are brought there, or only kept in the copy.
     type: bool

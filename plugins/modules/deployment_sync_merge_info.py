@@ -15,26 +15,9 @@ description:
   - Looks at the directories of artifacts, whether the share is mounted there already, and else which files they hold,
     and which of them the share has with another content.
 extends_documentation_fragment:
+  - clusterkit.middleware.deployment_share
   - clusterkit.middleware.attributes.info
 options:
-  directories:
-    description: The directories.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the directory on the share.
-        type: str
-        required: true
-      path:
-        description: Path of the directory.
-        type: path
-        required: true
-  share:
-    description: Path of the share.
-    type: path
-    required: true
   settings_path:
     description: The file of the method rsync, where that has been in use.
     type: path

@@ -17,6 +17,7 @@ description:
   - The content travels in memory, and the file is replaced in one step. Owner, mode, access control lists and SELinux
     context stay, where nothing else is asked for.
 extends_documentation_fragment:
+  - clusterkit.middleware.file
   - clusterkit.middleware.attributes
 attributes:
   check_mode:
@@ -42,19 +43,6 @@ options:
       - SHA-256 of what was read. The task fails, and nothing is changed, where the file holds something else by now.
       - Needed with O(content).
     type: str
-  mode:
-    description: Mode of the file, in octal digits. It stays as it is where this is not given.
-    type: str
-  owner:
-    description: Owner of the file, a name or a number. It stays as it is where this is not given.
-    type: str
-  group:
-    description: Group of the file, a name or a number. It stays as it is where this is not given.
-    type: str
-  backup:
-    description: Whether to keep what is replaced, beside it, under a name that ends in C(~).
-    type: bool
-    default: false
   names:
     description: Patterns of paths, as the shell has them, for which to return what there is.
     type: list

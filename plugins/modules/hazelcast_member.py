@@ -22,6 +22,7 @@ description:
   - The file is edited on the control node, parsed again and compared, and then replaced in one step, if it is still
     what was read. Nothing outside of it is followed, external entities of XML in particular.
 extends_documentation_fragment:
+  - clusterkit.middleware.file
   - clusterkit.middleware.attributes
   - clusterkit.middleware.attributes.action
 attributes:
@@ -190,19 +191,6 @@ options:
     type: str
     choices: [nested, dotted]
     default: nested
-  mode:
-    description: Mode of the file, in octal digits. It stays as it is where this is not given.
-    type: str
-  owner:
-    description: Owner of the file, a name or a number. It stays as it is where this is not given.
-    type: str
-  group:
-    description: Group of the file, a name or a number. It stays as it is where this is not given.
-    type: str
-  backup:
-    description: Whether to keep what is replaced, beside it, under a name that ends in C(~).
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""
