@@ -36,7 +36,9 @@ def test_check_mode_tells_exactly_what_a_run_changes(scenario: Scenario, request
 
 def test_the_cluster_was_asked(repeated: Run) -> None:
     """A run leaves a verification in the common schema, and it says that the cluster is whole."""
-    documents = [value for host in repeated.facts.values() for name, value in host.items() if name.endswith("_verification")]
+    documents = [
+        value for host in repeated.facts.values() for name, value in host.items() if name.endswith("_verification")
+    ]
     assert documents, "the play left no fact that ends in _verification"
     for document in documents:
         load_and_validate(document)
