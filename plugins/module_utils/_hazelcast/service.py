@@ -10,6 +10,7 @@ libraries are. No sentence has a secret.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from typing import Any, Iterable, Mapping, Sequence
 
@@ -240,8 +241,12 @@ def verification(
     registered: Mapping[str, Any] | None = None,
     statuses: Sequence[int] = (200,),
     file_format: str = "sync_service",
+    jmx: Found | None = None,
 ) -> dict[str, Any]:
-    """Return whether the members are one cluster: each runs, is well, and is connected with all others."""
+    """Return whether the members are one cluster: each runs, is well, and is connected with all others.
+
+    `jmx` is what each one's `size` and `whole` were, by address, where that was asked.
+    """
     out = Verification(role, cluster, [member["name"] for member in members])
     for member in members:
         host, name = member["host"], member["name"]
@@ -256,6 +261,8 @@ def verification(
         status = healths.get(host, {}).get("status", -1)
         said = f"answers {status}" if status and status > 0 else "does not answer"
         out.check("health", status in statuses, f"the health check of {name} {said}", name)
+        if jmx is not None:
+            _tells(out, member, jmx.get(member["address"], {}), len(members))
         told = ", ".join(info["newer"]) or "nothing"
         out.check("read", not info["newer"], f"changed since the service on {name} was started: {told}", name)
         if whole and info["state"] in _RUNNING:
@@ -296,6 +303,21 @@ def _listens(
     else:
         right = member["address"] in at or any(one in _ALL_ADDRESSES for one in at)
     out.check("listens", right, f"{name} listens on {told} at port {port}", name)
+
+
+def _tells(out: Verification, member: Mapping[str, str], said: Mapping[str, Any], count: int) -> None:
+    name, address = member["name"], member["address"]
+    private = ipaddress.ip_address(address).is_private
+    told = f"{name} has the {'private' if private else 'public'} address {address}"
+    out.check("JMX address", private, told, name)
+    values, errors = said.get("values", {}), said.get("errors", {})
+    error = said.get("error", "it was not asked")
+    size = values.get("size")
+    out.check("JMX size", size == count, error or errors.get("size") or f"{name} counts {size} members", name)
+    if "whole" in values or "whole" in errors:
+        whole = values.get("whole")
+        shown = f"all members see each other: {str(whole).lower()}"
+        out.check("JMX check", whole is True, errors.get("whole") or shown, name)
 
 
 def exported(content: str, file_format: str, role: str) -> dict[str, Any]:

@@ -240,6 +240,36 @@ def test_health_configuration_and_rows_are_judged() -> None:
     assert "n2 could not be asked" in [check["evidence"] for check in silent["checks"]]
 
 
+WHOLE = {"error": "", "values": {"size": 3, "whole": True}, "errors": {}}
+
+
+@pytest.mark.parametrize(
+    ("second", "name", "said"),
+    [
+        (WHOLE, "", ""),
+        ({**WHOLE, "values": {"size": 3}}, "", ""),
+        ({**WHOLE, "values": {"size": 2, "whole": True}}, "JMX size", "n2 counts 2 members"),
+        ({**WHOLE, "values": {"size": 3, "whole": False}}, "JMX check", "all members see each other: false"),
+        ({"error": "Connection refused", "values": {}, "errors": {}}, "JMX size", "Connection refused"),
+        ({"error": "", "values": {}, "errors": {"size": "no such attribute"}}, "JMX size", "no such attribute"),
+        ({**WHOLE, "values": {"size": 3}, "errors": {"whole": "it failed"}}, "JMX check", "it failed"),
+    ],
+)
+def test_what_members_tell_by_jmx(second: dict[str, Any], name: str, said: str) -> None:
+    answers = {"10.3.10.1": WHOLE, "10.3.10.2": second, "10.3.10.3": WHOLE}
+    document = verification(found(), MEMBERS, CONFIGS, WELL, "site", "sites", 5701, jmx=answers)
+    wrong = [check for check in document["checks"] if not check["ok"]]
+    assert [check["name"] for check in wrong] == ([name] if name else [])
+    assert not wrong or said in wrong[0]["evidence"]
+
+
+def test_jmx_at_a_public_address() -> None:
+    members = [{**MEMBERS[0], "address": "9.9.9.9"}]
+    document = verification(found(), members, CONFIGS, WELL, "site", "sites", 5701, jmx={"9.9.9.9": WHOLE})
+    told = [check["evidence"] for check in document["checks"] if check["name"] == "JMX address"]
+    assert told == ["n1 has the public address 9.9.9.9"] and not document["ok"]
+
+
 def test_exported_without_secrets() -> None:
     assert exported(coded(CONFIG), "sync_service", "site") == {
         "site_interface": "10.3.10.*",
