@@ -46,7 +46,7 @@ def look(account: Account, group: str, hook: str, name: str, role: str) -> dict[
         "role": _role(account("iam"), role),
         "retention": _retention(account("logs"), f"/aws/lambda/{name}"),
         "alarm": _alarm(account("cloudwatch"), name),
-        "agents": _agents(account("ssm"), sorted(found.get("instances", {}))),
+        "agents": agents(account("ssm"), sorted(found.get("instances", {}))),
     }
 
 
@@ -60,11 +60,23 @@ def look_until_ready(
 
     Neither is so at once: a function is prepared, and an instance has to start.
     """
+    return until(
+        see, lambda one: one["function"].get("state") != "Pending" and not without_agent(one), limit, clock, sleep
+    )
+
+
+def until(
+    see: Callable[[], dict[str, Any]],
+    ready: Callable[[dict[str, Any]], bool],
+    limit: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """Look until what is seen is ready, at most `limit` seconds; return the last look."""
     end = clock() + limit
     while True:
         found = see()
-        ready = found["function"].get("state") != "Pending" and not without_agent(found)
-        if ready or clock() >= end:
+        if ready(found) or clock() >= end:
             return found
         sleep(min(POLL, limit))
 
@@ -165,7 +177,8 @@ def _alarm(client: Any, name: str) -> dict[str, Any]:
     return {"actions": sorted(listed[0].get("AlarmActions", []))} if listed else {}
 
 
-def _agents(client: Any, instances: list[str]) -> dict[str, str]:
+def agents(client: Any, instances: Sequence[str]) -> dict[str, str]:
+    """Return what Systems Manager says of the agent on each instance that it knows. Raises ClusterkitError."""
     states: dict[str, str] = {}
     with told("the agents of Systems Manager"):
         for start in range(0, len(instances), INSTANCES_AT_ONCE):
