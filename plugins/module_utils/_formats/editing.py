@@ -8,12 +8,29 @@ A parser finds the positions, what is to change is noted as ranges, and the resu
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
 from typing import Generic, Iterator, TypeVar
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
 T = TypeVar("T", str, bytes)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Let no cycles be looked for meanwhile: in a large file that takes longer than to read it.
+
+    What a parser makes is many, lives as long as the file is edited, and is looked through again and again.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class Edits(Generic[T]):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Mapping
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.differences import DifferenceTracker
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import not_as_meant
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import not_as_meant, uncollected
 from ansible_collections.clusterkit.middleware.plugins.module_utils._hazelcast.membership import (
     ABSENT,
     TERMS,
@@ -71,6 +71,7 @@ class Format:
         """Return what the user ought to know. Raises ClusterkitError for what the product would not take."""
         return []
 
+    @uncollected()
     def declare(self, declared: Membership) -> Outcome:
         """Return the file that says what is declared. Raises ClusterkitError before anything is written."""
         present = self.read()

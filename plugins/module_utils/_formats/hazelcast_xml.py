@@ -17,6 +17,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.haz
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.xml_text import (
     Element,
+    Folded,
     XmlText,
     tagged,
 )
@@ -120,7 +121,8 @@ class HazelcastXml(Format):
 
     def write(self, changes: Mapping[str, Any], declared: Membership) -> bytes:
         """Return the content with these values."""
-        content = self.content
+        folded = Folded(self._xml, {path[0] for path in (*self._texts.values(), *self._containers())})
+        content = folded.content
         scheme = None if changes.get("state") == ABSENT else declared.get("scheme") or self.read()["scheme"]
         if "scheme" in changes or "state" in changes:
             for name, key in SCHEMES.items():
@@ -137,7 +139,7 @@ class HazelcastXml(Format):
             elif name == "interfaces":
                 content = _switched(content, _INTERFACES, True, always=True)
                 content = _with_list(content, _INTERFACES, "interface", value)
-        return content
+        return folded.unfolded(content)
 
     def _containers(self) -> list[Path]:
         return [

@@ -93,10 +93,11 @@ class HazelcastYaml(Format):
         """Return all other values of the file."""
         own = {path for name, path in self.names.items() if name != "scheme"}
         own |= {*_ENABLED, f"{_INTERFACES}.enabled"}
+        below = tuple(f"{one}{mark}" for one in own for mark in ".[")
         return {
             path: text
             for path, text in flattened(self._yaml.root).items()
-            if text and not any(path == one or path.startswith(f"{one}.") or path.startswith(f"{one}[") for one in own)
+            if text and path not in own and not path.startswith(below)
         }
 
     def judge(self, declared: Membership, present: Mapping[str, Any]) -> list[str]:

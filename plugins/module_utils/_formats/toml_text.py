@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end, uncollected
 
 Path = tuple[str, ...]
 _BOM = "\ufeff"
 _BLANK = re.compile(r"[ \t]*")
 _GAP = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_LINE_END = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
+#: What nearly all lines are: a bare key, and a text without escapes, a whole number, or true or false.
+_PLAIN_LINE = re.compile(
+    r"""([A-Za-z0-9_-]+)[ \t]*=[ \t]*("[^"\\\n]*"|'[^'\n]*'|true|false|[1-9]\d*|0)[ \t]*(?:\#[^\n]*)?(?:\r?\n|\Z)"""
+)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _BASIC = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _LITERAL = re.compile(r"'[^'\n]*'")
@@ -74,7 +79,7 @@ class TomlText:
         for one in self.entries:
             if one.path == path:
                 return one
-            if one.path == path[: len(one.path)] and isinstance(one.value, dict):
+            if isinstance(one.value, dict) and one.path == path[: len(one.path)]:
                 raise ClusterkitError(
                     f"{'.'.join(one.path)} is an inline table (line {self.line(one.at)}): write it as "
                     f"[{'.'.join(one.path)}] with a line for each key"
@@ -173,6 +178,7 @@ class TomlText:
         start = self.text.rfind("\n", 0, at) + 1
         return self.text[start:at] if not self.text[start:at].strip() else ""
 
+    @uncollected()
     def _read(self) -> None:
         at = len(_BOM) if self.text.startswith(_BOM) else 0
         current: Path = ()
@@ -187,6 +193,10 @@ class TomlText:
                 at = self._ended(at + 1 + array)
                 current = path
                 headers.append((path, begin, at, array))
+                continue
+            if plain := _PLAIN_LINE.match(self.text, at):
+                self.entries.append(Entry((*current, plain[1]), begin, *plain.span(2), _plain_value(plain[2])))
+                at = plain.end()
                 continue
             path, at = self._key(at)
             if not self.text.startswith("=", at):
@@ -204,7 +214,8 @@ class TomlText:
         seen: dict[Path, Entry] = {}
         arrays = {one.path for one in self.tables if one.array}
         for one in self.entries:
-            if any(one.path[: len(path)] == path for path in arrays):
+            # One in several tables of a name may well stand several times
+            if arrays and any(one.path[:length] in arrays for length in range(1, len(one.path) + 1)):
                 continue
             if one.path in seen:
                 lines = f"{self.line(seen[one.path].at)} and {self.line(one.at)}"
@@ -227,7 +238,7 @@ class TomlText:
 
     def _ended(self, at: int) -> int:
         """Return where the next line begins. Raises ClusterkitError where something else stands in this one."""
-        found = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)").match(self.text, at)
+        found = _LINE_END.match(self.text, at)
         if not found:
             raise self._wrong(at)
         return found.end()
@@ -318,6 +329,12 @@ class TomlText:
 
     def _wrong(self, at: int) -> ClusterkitError:
         return ClusterkitError(f"line {self.line(at)} is no TOML: look at what stands there")
+
+
+def _plain_value(text: str) -> Any:
+    if text[0] in "\"'":
+        return text[1:-1]
+    return text == "true" if text in ("true", "false") else int(text)
 
 
 class Other(str):

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any, Collection, Iterator
 from xml.parsers import expat  # its safety: see XmlText._read
 from xml.sax.saxutils import escape, quoteattr
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end, uncollected
 
 #: Encodings in which a character of ASCII is the one byte that it is in ASCII.
 _BYTE_FOR_BYTE = re.compile(r"(?i)(utf-?8|us-ascii|ascii|iso-8859-\d+|windows-125\d|latin-?1)$")
+
+
+#: A tag ends at the first > that stands in no quotes; Expat has found it to be well-formed.
+_TAG = re.compile(rb"<(?:[^>\"']+|\"[^\"]*\"|'[^']*')*>")
 
 
 @dataclass
@@ -219,6 +223,7 @@ class XmlText:
             raise ClusterkitError(f"the file is in the encoding {encoding}: convert it to UTF-8 first")
         return encoding
 
+    @uncollected()
     def _read(self) -> None:
         parser = expat.ParserCreate()
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
@@ -239,8 +244,7 @@ class XmlText:
 
     def _started(self, at: int, name: str, attributes: dict[str, str]) -> None:
         element = Element(name.rpartition(":")[2], attributes, at)
-        # A tag ends at the first > that stands in no quotes; Expat has found it to be well-formed
-        tag = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>").match(self.content, at)
+        tag = _TAG.match(self.content, at)
         element.inside = tag.end() if tag else at
         if self._stack:
             self._stack[-1].children.append(element)
@@ -264,6 +268,38 @@ class XmlText:
         if self._stack:
             stop = self.content.index(b"-->", at + 4) + 3
             self._stack[-1].comments.append(Comment(text, at, stop))
+
+
+class Folded:
+    """A file in which runs of elements that nothing is changed in are one empty element each, `content`.
+
+    Changes that are made one after the other parse the file each time: what has nothing to do with them is left out.
+    """
+
+    def __init__(self, xml: XmlText, kept: Collection[str]) -> None:
+        """Fold all children of the outermost element but those with the names `kept`."""
+        self._folded: list[tuple[bytes, bytes]] = []
+        name = "folded"
+        while f"<{name}-".encode() in xml.content:
+            name += "-"
+        parts, at = [], 0
+        run: list[Element] = []
+        for one in [*xml.root.children, None]:
+            if one is not None and one.name not in kept:
+                run.append(one)
+            elif run:
+                sign = f"<{name}-{len(self._folded)}/>".encode()
+                self._folded.append((sign, xml.content[run[0].start : run[-1].stop]))
+                parts += [xml.content[at : run[0].start], sign]
+                at = run[-1].stop
+                run = []
+        self.content = b"".join([*parts, xml.content[at:]])
+
+    def unfolded(self, content: bytes) -> bytes:
+        """Return a content with what was folded in its place."""
+        for sign, what in self._folded:
+            content = content.replace(sign, what)
+        return content
 
 
 def outline(element: Element, without: Element | None = None) -> list[tuple[str, tuple[tuple[str, str], ...], str]]:

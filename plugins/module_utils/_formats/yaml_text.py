@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end
+from ansible_collections.clusterkit.middleware.plugins.module_utils._formats.editing import Edits, line_end, uncollected
 
 #: A text that YAML 1.1 and 1.2 both take as it stands, in block and in flow style.
 _PLAIN = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+*$()-]*( [A-Za-z0-9_/.@+*$()-]+)*$")
@@ -26,7 +26,7 @@ class Node:
     """A value: from `start` to `stop`. `kind` is scalar, mapping, sequence or alias.
 
     `plain` tells that a scalar stands without quotes, `marked` that it has an anchor or a tag of its own. `column` is
-    where the keys of a mapping begin.
+    where it begins in its line, of a mapping where its keys do.
     """
 
     kind: str
@@ -245,6 +245,7 @@ class YamlText:
         except yaml.YAMLError:
             return False
 
+    @uncollected()
     def _read(self) -> Node:
         import yaml  # noqa: PLC0415  # not on targets
 
@@ -272,7 +273,9 @@ class YamlText:
                 elif kind in ("MappingEndEvent", "SequenceEndEvent"):
                     self._close(opened.pop(), stack.pop(), event.end_mark.index + shift)
                 elif kind in ("ScalarEvent", "AliasEvent"):
-                    node = Node(kind[:-5].lower(), event.start_mark.index + shift, event.end_mark.index + shift)
+                    begin = event.start_mark
+                    node = Node(kind[:-5].lower(), begin.index + shift, event.end_mark.index + shift)
+                    node.column = begin.column
                     if kind == "ScalarEvent":
                         node.text, node.style = event.value, event.style or ""
                         node.marked = bool(event.anchor or event.tag)
@@ -297,9 +300,7 @@ class YamlText:
         node.pairs = list(zip(inner[::2], inner[1::2]))
         if inner:
             # A mapping with an anchor begins with that, and its keys elsewhere
-            line = max(self.text.rfind("\n", 0, inner[0].start), self.text.rfind("\r", 0, inner[0].start)) + 1
-            bom = 1 if line == 0 and self.text.startswith(_BOM) else 0
-            node.column = inner[0].start - line - bom
+            node.column = inner[0].column
 
 
 def _flow(tree: Mapping[str, Any]) -> str:
@@ -307,17 +308,19 @@ def _flow(tree: Mapping[str, Any]) -> str:
     return f"{{{inner}}}"
 
 
-def flattened(node: Node, prefix: str = "") -> dict[str, str]:
+def flattened(node: Node) -> dict[str, str]:
     """Return all single values below a node by their dotted path, as they are spelled: for comparing."""
+    found: dict[str, str] = {}
+    _flatten(node, "", found)
+    return found
+
+
+def _flatten(node: Node, prefix: str, found: dict[str, str]) -> None:
     if node.kind == "mapping":
-        found: dict[str, str] = {}
         for key, value in node.pairs:
-            found.update(flattened(value, f"{prefix}.{key.text}" if prefix else key.text))
-        return found
-    if node.kind == "sequence":
-        return {
-            path: text
-            for number, one in enumerate(node.items)
-            for path, text in flattened(one, f"{prefix}[{number}]").items()
-        }
-    return {prefix: f"{node.style}{node.text}"}
+            _flatten(value, f"{prefix}.{key.text}" if prefix else key.text, found)
+    elif node.kind == "sequence":
+        for number, one in enumerate(node.items):
+            _flatten(one, f"{prefix}[{number}]", found)
+    else:
+        found[prefix] = f"{node.style}{node.text}"
