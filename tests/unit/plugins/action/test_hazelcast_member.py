@@ -17,6 +17,7 @@ import yaml
 
 import ansible_collections
 from ansible_collections.clusterkit.middleware.plugins.action.hazelcast_member import _OPTIONS
+from ansible_collections.clusterkit.middleware.plugins.doc_fragments import file
 from ansible_collections.clusterkit.middleware.plugins.modules import hazelcast_member
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -42,7 +43,10 @@ def spec(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_documentation_is_what_it_takes() -> None:
-    assert documented(yaml.safe_load(hazelcast_member.DOCUMENTATION)["options"]) == spec(_OPTIONS)
+    own = yaml.safe_load(hazelcast_member.DOCUMENTATION)
+    assert "clusterkit.middleware.file" in own["extends_documentation_fragment"]
+    shared = yaml.safe_load(file.ModuleDocFragment.DOCUMENTATION)
+    assert documented({**shared["options"], **own["options"]}) == spec(_OPTIONS)
 
 
 @pytest.mark.skipif(not ANSIBLE_PLAYBOOK.exists(), reason="no ansible-playbook beside this Python")
