@@ -85,6 +85,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.diff
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._java import truststore
+from ansible_collections.clusterkit.middleware.plugins.module_utils._java.keytool import java_home_of
 
 
 def der(alias: str, pem: Any) -> bytes:
@@ -107,7 +108,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     chroot = given["chroot"].rstrip("/")
     if chroot and not given["java_home"]:
         raise ClusterkitError(f"chroot is {chroot}: give java_home, the directory of the Java in there")
-    java_home = given["java_home"] or truststore.java_home_of(module.get_bin_path("keytool", required=True))
+    java_home = given["java_home"] or java_home_of(module.get_bin_path("keytool", required=True))
     path = given["path"] or truststore.default_path(java_home, chroot)
     store = truststore.Truststore(path, given["password"], f"{java_home}/bin/keytool", Runner(limit=120), chroot)
 

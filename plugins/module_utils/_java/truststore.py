@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import ssl
 import tempfile
 from pathlib import Path
@@ -15,21 +14,11 @@ from typing import Iterator, Mapping, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import files
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._java.keytool import Keytool
 
-#: A Java machine that lives for a second needs no compiler's best, and says what this program can read.
-_JAVA = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-Xmx96m", "-J-Duser.language=en")
-_ENTRY = re.compile(
-    r"^Alias name: (?P<alias>.+?)\n.*?^Entry type: (?P<type>\w+).*?(?P<pem>-----BEGIN.+?-----END CERTIFICATE-----)",
-    re.MULTILINE | re.DOTALL,
-)
 _TRUSTED = "trustedCertEntry"
 #: Below Java's directory: of Java 9 and later, of a JRE 8, and of a JDK 8.
 _PLACES = ("lib/security/cacerts", "jre/lib/security/cacerts")
-
-
-def java_home_of(keytool: str) -> str:
-    """Return the directory of the Java that a keytool belongs to."""
-    return str(Path(keytool).resolve().parent.parent)
 
 
 def default_path(java_home: str, chroot: str = "") -> str:
@@ -47,18 +36,13 @@ class Truststore:
     def __init__(self, path: str, password: str, keytool: str, runner: Runner, chroot: str = "") -> None:
         self._path = path
         self._password = password
-        self._command = [*(["chroot", chroot] if chroot else []), keytool]
         self._chroot = chroot
-        self._runner = runner
+        self._keytool = Keytool(keytool, runner, chroot)
 
     def certificates(self) -> dict[str, bytes]:
         """Return the trusted certificates (DER) by alias. Raises ClusterkitError."""
-        said = self._keytool("-list", "-rfc", "-keystore", self._path)
-        return {
-            entry["alias"]: ssl.PEM_cert_to_DER_cert(entry["pem"])
-            for entry in _ENTRY.finditer(said)
-            if entry["type"] == _TRUSTED
-        }
+        entries = self._keytool.entries(self._path, self._password)
+        return {alias: entry.certificate for alias, entry in entries.items() if entry.kind == _TRUSTED}
 
     def change(self, wanted: Mapping[str, bytes], gone: Sequence[str]) -> None:
         """Remove the aliases `gone`, then add the certificates `wanted`. Raises ClusterkitError.
@@ -67,10 +51,10 @@ class Truststore:
         """
         with self._copy() as copy:
             for alias in gone:
-                self._keytool("-delete", "-alias", alias, "-keystore", copy)
+                self._keytool.call("-delete", copy, self._password, alias=alias)
             for alias, der in wanted.items():
                 pem = ssl.DER_cert_to_PEM_cert(der)
-                self._keytool("-importcert", "-noprompt", "-alias", alias, "-keystore", copy, stdin=pem)
+                self._keytool.call("-importcert", copy, self._password, "-noprompt", alias=alias, stdin=pem)
             content = files.read_if_exists(f"{self._chroot}{copy}") or b""
             files.write_atomically(f"{self._chroot}{self._path}", content)
 
@@ -81,8 +65,3 @@ class Truststore:
             copy = f"{directory}/{Path(self._path).name}"
             files.write_atomically(copy, content, durable=False)
             yield copy[len(self._chroot) :]
-
-    def _keytool(self, *arguments: str, stdin: str = "") -> str:
-        with self._runner.secret_files(self._password) as (password,):
-            argv = [*self._command, *arguments, "-storepass:file", password, *_JAVA]
-            return self._runner.run(argv, stdin=stdin).stdout

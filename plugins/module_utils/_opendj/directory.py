@@ -10,16 +10,17 @@ import importlib
 import os
 import re
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Sequence, Tuple, Union
 
 from ansible.module_utils.basic import missing_required_lib
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import tls
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import mask
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import fingerprint, to_der
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls import fingerprint
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import to_der
 
 #: An entry: its DN, and its values by the attribute's name in small letters.
 Entry = Tuple[str, Mapping[str, Sequence[str]]]
@@ -240,25 +241,19 @@ def shown_certificate(address: Address) -> bytes:
     Raises ClusterkitError where it does not answer in time. The library itself waits without end for a server that
     takes a connection and then says nothing.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        with socket.create_connection((address.host, address.port), timeout=address.limit) as plain:
-            if address.tls == STARTTLS:
-                plain.sendall(_START_TLS)
-                if not plain.recv(_ANSWER_BYTES):
-                    raise ClusterkitError(f"{address} closed the connection when it was asked for StartTLS")
-            with context.wrap_socket(plain) as encrypted:
-                return encrypted.getpeercert(binary_form=True) or b""
-    except socket.gaierror as error:
-        raise ClusterkitError(f"{address.host} does not resolve on this host: {error.strerror}") from None
-    except socket.timeout:
-        raise ClusterkitError(f"{address} did not answer within {address.limit:g} s") from None
-    except ssl.SSLError as error:
-        raise ClusterkitError(f"{address} does not speak TLS: {error.reason or error}") from None
-    except (OSError, UnicodeError) as error:
-        raise ClusterkitError(f"no connection to {address}: {getattr(error, 'strerror', None) or error}") from None
+
+    def start_tls(plain: socket.socket) -> None:
+        plain.sendall(_START_TLS)
+        if not plain.recv(_ANSWER_BYTES):
+            raise ClusterkitError(f"{address} closed the connection when it was asked for StartTLS")
+
+    return tls.shown_certificate(
+        address.host,
+        address.port,
+        limit=address.limit,
+        name=str(address),
+        begin=start_tls if address.tls == STARTTLS else None,
+    )
 
 
 def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:

@@ -100,11 +100,6 @@ def name_of(der: bytes) -> str:
     return der[begin : begin + der[begin - 1]].decode("utf-8", "replace")
 
 
-def fingerprint(der: bytes) -> str:
-    """Return the SHA-256 fingerprint of a certificate in hexadecimal digits."""
-    return hashlib.sha256(der).hexdigest()
-
-
 def _text(text: str) -> bytes:
     encoded = text.encode("utf-8")
     return struct.pack(">H", len(encoded)) + encoded

@@ -14,9 +14,9 @@ from typing import Callable
 import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls import fingerprint
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import (
     certificates,
-    fingerprint,
     name_of,
     read_certificate,
     to_der,
