@@ -52,7 +52,7 @@ def verification(
 ) -> dict[str, Any]:
     """Return whether every balancer runs, listens, and finds every server of every service well.
 
-    A server that somebody took out of traffic is told of, and is no fault.
+    A server that somebody took out of traffic is told of, and is no fault; nor is a cold standby that is down.
     """
     out = Verification("haproxy", cluster, [member["name"] for member in members])
     wanted = listened_on(services, own_ports)
@@ -93,7 +93,9 @@ def _servers(out: Verification, name: str, service: Mapping[str, Any], servers: 
         one = known.get(server)
         status = one["status"] if one else "not there"
         told.append(f"{server} is {status}")
-        if not one or not (one["up"] or one["withdrawn"]):
+        # A standby is down until its program is started, by whoever fails over to it
+        stands_by = bool(one) and server in service.get("standby", ())
+        if not one or not (one["up"] or one["withdrawn"] or stands_by):
             bad.append(f"{server} is {status}" + (f" ({one['check']})" if one and one["check"] else ""))
     serving = [one for one in known.values() if one["up"]]
     if wanted and not serving and not bad:

@@ -34,6 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "members": [],
     "members_prefix": "haproxy",
     "member_port": 0,
+    "standby": [],
     "affinity": "",
     "affinity_minutes": 480,
     "cookie_name": "",

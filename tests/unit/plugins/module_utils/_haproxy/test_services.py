@@ -219,6 +219,10 @@ def test_balancers_are_judged_together() -> None:
     bad = cluster.verification({"lb1": found(servers=down, listening=[])}, BALANCERS, catalogue, "lbs", [], [7919])
     told = " ".join(one["evidence"] for one in bad["checks"] if not one["ok"])
     assert not bad["ok"] and "s1 is DOWN (L4CON)" in told and "not on 80" in told and "lb2" in told
+    standby = services.catalogue([{**WEB, "standby": ["s1"]}], HOSTVARS, GROUPS)
+    assert cluster.verification({"lb1": found(servers=down)}, BALANCERS[:1], standby, "lbs")["ok"]
+    gone = cluster.verification({"lb1": found(servers=down[1:])}, BALANCERS[:1], standby, "lbs")
+    assert "s1 is not there" in gone["checks"][-1]["evidence"] and not gone["ok"]
     balanced = cluster.verification({"lb1": found(listening=[80, 7919])}, BALANCERS[:1], catalogue, "lbs", [], [7919])
     assert [one["name"] for one in balanced["checks"] if not one["ok"]] == ["forbidden ports"]
 
