@@ -4,7 +4,7 @@ PYTHON := build/venv/bin/python
 
 ##@ Demonstration
 .PHONY: demo
-demo: ## two bare nodes become a cluster before your eyes (PRODUCT=gluu, csync2)
+demo: ## two bare nodes become a cluster before your eyes (PRODUCT=gluu, csync2, deploy)
 	@python3 -m lab demo $(PRODUCT)
 
 .PHONY: demo-down

@@ -170,7 +170,57 @@ def gluu(record: Record) -> list[str]:
     ]
 
 
-PRODUCTS: dict[str, Callable[[Record], list[str]]] = {"csync2": csync2, "gluu": gluu}
+ASK = """
+import json, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], data=sys.argv[2].encode() if sys.argv[2:] else None, timeout=10) as answer:
+    print(json.dumps(json.load(answer)))
+"""
+USERS = """
+import json, sys, urllib.request
+for number in range(20):
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    seen = [json.load(browser.open(sys.argv[1], timeout=10)) for _request in range(3)]
+    print(seen[0]["node"], len({one["node"] for one in seen}), seen[-1]["count"])
+"""
+
+
+def deploy(record: Record) -> list[str]:
+    """A Deploy server with data and a bare one become a cluster. Return the lines of the summary."""
+    one, other, database, balancer = "ucd1.example.org", "ucd2.example.org", "db1.example.org", "lb1.example.org"
+    demonstration = Demonstration("deploy", [one, other, database, balancer])
+    demonstration.start(record)
+    site = f"http://{balancer}"
+    users = [
+        line.split() for line in demonstration.on(database, "python3", "-c", USERS, f"{site}/session").splitlines()
+    ]
+    counts = {node: sum(line[0] == node for line in users) for node in (one, other)}
+    if sum(counts.values()) != len(users) or any(line[1:] != ["1", "3"] for line in users) or not all(counts.values()):
+        raise LabError(f"users did not stay with their servers: {users}")
+    say(f"killing {one}, and waiting for {other} to serve alone")
+    began = time.monotonic()
+    run(["docker", "kill", demonstration.laboratory.container(one)])
+
+    def alone() -> bool:
+        return f'"node": "{other}"' in demonstration.on(database, "python3", "-c", ASK, f"{site}/health")
+
+    seconds = seconds_until(lambda: alone() and alone() and alone())
+    say(f"nobody is sent to {one} any more after {time.monotonic() - began:.1f} s; starting it again")
+    rows = demonstration.on(database, "python3", "-c", ASK, f"{site}/rows")
+    run(["docker", "start", demonstration.laboratory.container(one)])
+    if "from before the cluster" not in rows:
+        raise LabError(f"what the first server had is not there: {rows}")
+    return [
+        f"members      {one}, {other}: one Deploy cluster with database, storage and balancer, made and verified in "
+        f"{demonstration.seconds:.0f} s",
+        f"state        what {one} had as a single server is read through both",
+        f"traffic      20 users, each with a session on one server: {counts[one]} and {counts[other]}",
+        f"failure      {one} killed: all users on {other} after {seconds:.1f} s",
+        "not real     the product itself: tests/fixtures/deploy_server/README.md; all that it stands on is",
+        *demonstration.lines_on_what_next(),
+    ]
+
+
+PRODUCTS: dict[str, Callable[[Record], list[str]]] = {"csync2": csync2, "deploy": deploy, "gluu": gluu}
 
 
 def show(product: str, record: Record) -> None:
