@@ -17,6 +17,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "deploy_cluster_due": lazily("_deploy.cluster", "due"),
+            "deploy_cluster_failover_problems": lazily("_deploy.cluster", "failover_problems"),
             "deploy_cluster_problems": lazily("_deploy.cluster", "problems"),
             "deploy_cluster_verification": lazily("_deploy.cluster", "verification"),
         }

@@ -23,7 +23,7 @@ MEMBERS = ("one.example.org", "other.example.org")
 #: What playbooks ask for on the command line.
 ASKED = ("-e", f"node={MEMBERS[1]}")
 #: Those that act on the node alone.
-FOR_ONE = {"drain", "ready"}
+FOR_ONE = {"deploy_failback", "deploy_failover", "drain", "ready"}
 #: Those that include the roles that act on each host, which no listing shows (tests/gates/test_day_2.py).
 FOR_ALL_ROLES = {"preflight", "verify"}
 

@@ -53,7 +53,7 @@ def look(question: Question, runner: Runner) -> dict[str, Any]:
         "properties": values,
         "data": data,
         "data_exists": not silent and os.path.isdir(data),
-        "paths": {path: kind(os.path.join(base, path)) for path in question.paths},
+        "paths": {path: _kind(os.path.join(base, path), question.target, seen["error"]) for path in question.paths},
         "digests": {path: "" if silent else digest(os.path.join(data, path)) for path in question.digests},
         "text": "",
         "storage": seen,
@@ -79,6 +79,10 @@ def properties(path: str, keys: Sequence[str]) -> dict[str, str | None] | None:
         return None
     values = PropertiesFile(content).values
     return {key: values.get(key) for key in keys}
+
+
+def _kind(path: str, target: str, error: str) -> str:
+    return "absent" if error and path.startswith(f"{target}/") else kind(path)
 
 
 def kind(path: str) -> str:

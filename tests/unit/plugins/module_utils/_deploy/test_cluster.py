@@ -80,6 +80,36 @@ def test_what_does_not_fit_is_told(second: dict[str, Any], options: dict[str, An
     assert said in told
 
 
+def test_an_interrupted_installation_is_due_again() -> None:
+    """Its properties are there, and so is the installer: what comes behind it may not have been done."""
+    interrupted = {**server(2), "text": "", "paths": {"/var/lib/installer": "directory"}}
+    assert cluster.due({"h1": server(1), "h2": interrupted}, MEMBERS) == ["h2"]
+    assert problems({"h1": server(1), "h2": interrupted}, archive="/a.tgz", version="7.3.0.0") == []
+    whole = {**server(2), "paths": {"/var/lib/installer": "absent"}}
+    assert cluster.due({"h1": server(1), "h2": whole}, MEMBERS) == []
+
+
+def test_a_restore_that_has_not_ended_is_told_once() -> None:
+    found = {host: {**info, "paths": {"/share/restore.json": "file"}} for host, info in BOTH.items()}
+    (told,) = problems(found)
+    assert "A restore has begun and not ended (seen on h1, h2)" in told
+    assert cluster.due(found, MEMBERS) == []
+
+
+def shown(file: str = "aa", fingerprint: str = "cc", error: str = "") -> dict[str, Any]:
+    """Return what is found of a server's certificate."""
+    return {"file": file, "fingerprint": fingerprint, "error": error}
+
+
+def test_keystores_that_differ_are_refused() -> None:
+    assert problems(BOTH, certificates={"h1": shown(), "h2": shown()}) == []
+    (told,) = problems(BOTH, certificates={"h1": shown(), "h2": shown(file="bb" * 32)})
+    assert "h2 has another keystore than h1 (SHA-256 bbbbbbbbbbbbbbbb…, aa…)" in told
+    assert "deploy_cluster_keystore_file" in told
+    coming = {"h1": server(1), "h2": NONE}
+    assert problems(coming, archive="/a", version="7.3.0.0", certificates={"h1": shown(), "h2": shown(file="")}) == []
+
+
 def test_who_is_missing_is_told() -> None:
     assert problems({"h1": server(1)}) == [
         "h2 could not be asked: it has to be reachable, also when --limit leaves it out."
@@ -122,6 +152,94 @@ def test_what_is_wrong_with_one_counts(second: dict[str, Any], options: dict[str
     assert not document["ok"]
 
 
+@pytest.mark.parametrize(
+    ("second", "standby", "wrong"),
+    [
+        (shown(), [], []),
+        (shown(file="bb"), [], ["same keystore"]),
+        (shown(file=""), [], ["same keystore"]),
+        (shown(fingerprint="dd"), [], ["same certificate"]),
+        (shown(fingerprint="", error="no connection"), [], ["same certificate"]),
+        (shown(fingerprint="", error="no connection"), ["h2"], []),
+        (shown(file="bb", fingerprint=""), ["h2"], ["same keystore"]),
+    ],
+)
+def test_all_that_serve_show_one_certificate(second: dict[str, Any], standby: list[str], wrong: list[str]) -> None:
+    found = copy.deepcopy(BOTH)
+    found["h2"]["units"][UNIT] = "inactive" if standby else "active"
+    document = verify(found, standby=standby, certificates={"h1": shown(), "h2": second})
+    assert [check["name"] for check in document["checks"] if not check["ok"]] == wrong
+
+
+def test_a_single_server_is_none_of_several() -> None:
+    """What a cluster was before, and is on the way back."""
+    for flag, right in (("false", True), ("", True), ("true", False)):
+        document = cluster.verification(
+            {"h1": server(1, **{FLAG: flag})}, MEMBERS[:1], cluster="c", target="/share", identity=IDENTITY,
+            alike=ALIKE, flag=FLAG,
+        )  # fmt: skip
+        assert document["ok"] is right
+
+
+def test_a_balancer_that_carries_what_it_cannot_see_is_told() -> None:
+    for listening, right in (([80, 7919], True), ([80, 7918], False)):
+        balancers = [{"item": "lb1", "listening": listening}]
+        document = verify(BOTH, balancers=balancers, never_balanced=[7918, 7916])
+        assert document["ok"] is right
+        check = next(one for one in document["checks"] if one["name"] == "never balanced")
+        assert check["evidence"] == f"lb1 listens on {'none' if right else '7918'} of [7918, 7916]"
+
+
 def test_who_does_not_answer_is_told() -> None:
     document = verify({"h1": server(1)})
     assert not document["ok"] and document["members_seen"] == ["n1"]
+
+
+def failover(found: dict[str, Any], **options: Any) -> list[str]:
+    """Return why h2 must not serve."""
+    return cluster.failover_problems(found, MEMBERS, host="h2", target="/share", **options)
+
+
+def stopped(number: int, state: str = "inactive", **more: Any) -> dict[str, Any]:
+    """Return what is found of a server that does not run."""
+    return {**server(number), "units": {UNIT: state}, "storage": {"error": "", "exists": True}, **more}
+
+
+@pytest.mark.parametrize(
+    ("first", "options"),
+    [
+        (stopped(1), {}),
+        (stopped(1, "failed"), {}),
+        (server(1), {"planned": True}),
+        (None, {"fenced": ["h1"]}),
+        (stopped(1), {"fenced": ["h1"]}),
+    ],
+)
+def test_when_the_others_are_dead_a_standby_may_serve(first: dict[str, Any] | None, options: dict[str, Any]) -> None:
+    found = {"h2": stopped(2), **({"h1": first} if first else {})}
+    assert failover(found, **options) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "said"),
+    [
+        (server(1), stopped(2), {}, "deploy.service runs on h1: two servers would change the database"),
+        (stopped(1, "activating"), stopped(2), {}, "deploy.service runs on h1"),
+        (stopped(1, "deactivating"), stopped(2), {}, "deploy.service runs on h1"),
+        (None, stopped(2), {"planned": True}, "h1 could not be asked, and so may run"),
+        (server(1), stopped(2), {"fenced": ["h1"], "planned": True}, "and deploy.service runs there: it is not fenced"),
+        (None, stopped(2), {"fenced": ["h1"], "answering": [["h1", 8443]]}, "answers at port 8443: it is not fenced"),
+        (stopped(1, text="7.4"), stopped(2), {}, "h1 has version 7.4, and h2 7.3.0.0"),
+        (stopped(1), stopped(2, storage={"error": "no answer"}), {}, "h2 has no /share (no answer)"),
+        (stopped(1), stopped(2, storage={"error": "", "exists": False}), {}, "h2 has no /share (not there)"),
+        (stopped(1), stopped(2, data="/opt/x"), {}, "h2 has its data in /opt/x, not in /share"),
+        (stopped(1), {**NONE}, {}, "h2 is to serve, and has no server"),
+        (stopped(1), None, {}, "h2 is to serve, and could not be asked"),
+    ],
+)
+def test_otherwise_it_may_not(
+    first: dict[str, Any] | None, second: dict[str, Any] | None, options: dict[str, Any], said: str
+) -> None:
+    found = {host: info for host, info in (("h1", first), ("h2", second)) if info}
+    (told,) = failover(found, **options)
+    assert said in told
