@@ -79,6 +79,17 @@ options:
     description: What the file holds that a verification has sent.
     type: str
     default: ""
+  store:
+    description: Where releases are kept. Nothing is told of them where it is empty.
+    type: path
+  release:
+    description: Name of a release of which is told what it has.
+    type: str
+    default: ""
+  release_files:
+    description: Whether to tell all files of O(release), besides their common hash.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -125,6 +136,9 @@ directories:
     mount_point:
       description: Where its file system is mounted.
       type: str
+    shared:
+      description: Whether it is, or lies in, a share that the role shared_mount has mounted.
+      type: bool
     count:
       description: How many files it has, with O(manifest).
       type: int
@@ -191,6 +205,24 @@ probe_left:
   description: Whether any such file is here.
   type: bool
   returned: success
+store:
+  description: The releases that are kept here.
+  type: dict
+  returned: when O(store) is given
+  contains:
+    current:
+      description: Names of the C(release) in use and the C(previous) one, and whether it is C(settled).
+      type: dict
+    releases:
+      description: Names of all, the latest first.
+      type: list
+      elements: str
+    digest:
+      description: One hash of what O(release) has, empty where that is not here.
+      type: str
+    files:
+      description: What it has, with O(release_files).
+      type: dict
 """
 
 import pathlib
@@ -206,12 +238,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.host import unit_states
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
-from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment import settings
+from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment import release, settings
 from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment.manifest import (
     digest,
     holds_files,
     manifest,
 )
+from ansible_collections.clusterkit.middleware.plugins.module_utils._mount import settings as shares
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -232,7 +265,19 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "missing": [name for name in wanted["commands"] if not shutil.which(name)],
         "units": unit_states(wanted["units"], runner),
         **_probe(wanted["probe"], directories),
+        **({"store": _store(wanted)} if wanted["store"] else {}),
     }
+
+
+def _store(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Look at the releases that are kept. Raises ClusterkitError."""
+    store = release.Store(wanted["store"])
+    found = store.release(wanted["release"]) if wanted["release"] else None
+    out = {"current": store.current(), "releases": store.releases()}
+    out["digest"] = release.digest(found.files) if found else ""
+    if wanted["release_files"]:
+        out["files"] = found.files if found else {}
+    return out
 
 
 def _directory(module: AnsibleModule, given: dict[str, str]) -> dict[str, Any]:
@@ -243,6 +288,7 @@ def _directory(module: AnsibleModule, given: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {"name": given["name"], "path": path, "exists": place.exists(), "filled": False}
     out["is_directory"] = place.is_dir()
     out["mount_point"] = settings.mount_point(path)
+    out["shared"] = any(f"{path}/".startswith(f"{one.path}/") for some in shares.read_all().values() for one in some)
     if out["is_directory"]:
         try:
             out["filled"] = holds_files(path, wanted["exclude"])
@@ -316,6 +362,9 @@ def main() -> None:
             "entries": {"type": "bool", "default": False},
             "exclude": {"type": "list", "elements": "str", "default": []},
             "probe": {"type": "str", "default": ""},
+            "store": {"type": "path"},
+            "release": {"type": "str", "default": ""},
+            "release_files": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

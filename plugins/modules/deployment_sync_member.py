@@ -30,8 +30,8 @@ options:
       - V(admitted) has the one line in the authorized keys of O(user) that lets O(name) come with O(public_key), from
         O(address), for one command that only receives. Other lines with the same mark go.
       - V(closed) takes such lines away.
-      - V(saved) copies each of O(directories) into O(backup_directory), unless it is empty or this server has settings,
-        and so has received before.
+      - V(saved) copies each of O(directories) into O(backup_directory), unless it is empty or the settings say that it
+        has received before. One that was the source may have what it did not send any more.
     type: str
     choices: [keyed, admitted, closed, saved]
     required: true
@@ -112,7 +112,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import ssh_access
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import status_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment import settings
 from ansible_collections.clusterkit.middleware.plugins.module_utils._deployment.manifest import holds_files
@@ -171,7 +170,8 @@ def saved(module: AnsibleModule) -> dict[str, Any]:
     """Keep copies. Raises ClusterkitError; nothing half is left under a copy's name then."""
     wanted = module.params
     backups: dict[str, str] = {}
-    if status_if_exists(wanted["settings_path"]) is not None:
+    recorded = settings.read(wanted["settings_path"])
+    if recorded and recorded.role == settings.RECEIVER:
         return {"changed": False, "backups": backups}
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for path in wanted["directories"]:

@@ -174,12 +174,16 @@ def verification(
     probed: Found | None = None,
     units: Sequence[str] = (),
     reports: Sequence[Mapping[str, Any]] = (),
-    wanted: Mapping[str, str] | None = None,
+    wanted: Mapping[str, Any] | None = None,
+    held: Found | None = None,
+    token: str = "",
 ) -> dict[str, Any]:
     """Return the verification that all members have the same files, in the schema that all roles share.
 
-    What is right is `wanted`, the files that a release has, or what the host `source`, else the first member, has.
-    `probed` is what members said while the probe was there, and `units` those that have to run on the source.
+    What is right is what the host `source`, else the first member, has; with `wanted`, a release, that one has to be in
+    use, and each directory has its files and no others. `probed` is what members said while the probe was there, `held`
+    what each read of one with `token` in it that went the way of a release, and `units` those that have to run on the
+    source.
     """
     document = Verification("deployment_sync", cluster, [member["name"] for member in members])
     seen = [member for member in members if member["host"] in found]
@@ -193,7 +197,11 @@ def verification(
         for one, right in zip(found[host]["directories"], found[reference]["directories"]):
             document.check("files", *_compared(one, right, name, reference), name)
         if wanted is not None:
-            document.check("release", *_released(found[host]["directories"][0], wanted, name), name)
+            document.check("release", *_released(found[host], wanted, name), name)
+        if held is not None:
+            read = held.get(host, {}).get("held") or {}
+            arrived = bool(read) and all(one == token for one in read.values())
+            document.check("probe", arrived, f"{name} {'had' if arrived else 'had not'} the file that was sent", name)
         if probed is not None:
             there = bool(probed.get(host, {}).get("probe"))
             document.check("probe", there, f"{name} {'has' if there else 'has not'} the file that was sent", name)
@@ -224,9 +232,17 @@ def _compared(one: Mapping[str, Any], right: Mapping[str, Any], name: str, refer
     return False, f"{name} and {reference} differ in {one['path']}: {', '.join(different[:_NAMED])}{more}"
 
 
-def _released(one: Mapping[str, Any], wanted: Mapping[str, str], name: str) -> tuple[bool, str]:
-    entries = one.get("entries") or {}
-    wrong = sorted(path for path, held in wanted.items() if entries.get(path) != held)
-    if wrong:
-        return False, f"{name} has not, or not as released: {', '.join(wrong[:_NAMED])}"
-    return True, f"{name} has all {len(wanted)} files of the release"
+def _released(there: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> tuple[bool, str]:
+    in_use = there["store"]["current"]
+    if in_use["release"] != wanted["name"] or not in_use["settled"]:
+        state = "" if in_use["settled"] else ", not settled"
+        return False, f"{name} has the release {in_use['release'] or 'none'}{state}, not {wanted['name']}"
+    count = 0
+    for one in there["directories"]:
+        right = {path: file["sha256"] for path, file in wanted["files"].get(one["name"], {}).items()}
+        entries = one.get("entries") or {}
+        wrong = sorted(path for path in {*right, *entries} if entries.get(path) != right.get(path))
+        if wrong:
+            return False, f"{name} has {one['path']} not as released: {', '.join(wrong[:_NAMED])}"
+        count += len(right)
+    return True, f"{name} has all {count} files of the release {wanted['name']}, and no others"

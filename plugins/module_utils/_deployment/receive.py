@@ -51,16 +51,20 @@ def request(command: str, settings: Settings) -> tuple[list[str], Directory]:
     raise ClusterkitError(f"{settings.name} has no directory {name!r} to receive; it has {known}: run the role again")
 
 
+def staging_places(path: str) -> tuple[str, str]:
+    """Return where files of a directory may lie until they are whole: beside it, or within."""
+    parent, base = os.path.split(path)
+    return os.path.join(parent, f"{STAGING}-{base}"), os.path.join(path, STAGING)
+
+
 def staging(directory: Directory) -> str:
     """Make and return the staging directory: beside the directory, or within it where only that is its file system.
 
     Raises ClusterkitError.
     """
-    parent, base = os.path.split(directory.path)
-    beside = os.path.join(parent, f"{STAGING}-{base}")
+    beside, within = staging_places(directory.path)
     own = os.stat(directory.path).st_dev
-    places = [beside] if os.stat(parent).st_dev == own else []
-    for place in (*places, os.path.join(directory.path, STAGING)):
+    for place in (beside, within) if os.stat(os.path.dirname(directory.path)).st_dev == own else (within,):
         try:
             os.makedirs(place, mode=0o700, exist_ok=True)
         except PermissionError:

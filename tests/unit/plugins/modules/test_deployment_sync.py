@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,8 +91,12 @@ def test_copy_is_kept_once_and_only_of_what_there_is(place: pathlib.Path, run_mo
     assert run_module(deployment_sync_member.main, check=True, **options)["changed"] and not (place / "kept").exists()
     (kept,) = run_module(deployment_sync_member.main, **options)["backups"].values()
     assert (pathlib.Path(kept) / "own.car").read_text(encoding="utf-8") == "own"
-    (place / "settings.json").write_text("{}", encoding="utf-8")
+    own = Settings(RECEIVER, "n2", "n1", (Directory("artifacts", str(place / "artifacts")),))
+    (place / "settings.json").write_text(own.text(), encoding="utf-8")
     assert not run_module(deployment_sync_member.main, **options)["changed"]
+    # One that was the source and comes back may have what it did not send
+    (place / "settings.json").write_text(replace(own, role=SOURCE).text(), encoding="utf-8")
+    assert run_module(deployment_sync_member.main, check=True, **options)["changed"]
 
 
 def look(run_module: RunModule, place: pathlib.Path, **options: Any) -> dict[str, Any]:
