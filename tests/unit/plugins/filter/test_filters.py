@@ -69,8 +69,11 @@ def test_every_filter_is_documented() -> None:
         *("opendj_server_problems", "opendj_server_verification"),
         *("shared_mount_drop_ins", "shared_mount_mistakes", "shared_mount_problems", "shared_mount_settings"),
         *("shared_mount_shares", "shared_mount_verification"),
+        *("nfs_server_config", "nfs_server_exports", "nfs_server_mistakes", "nfs_server_problems"),
+        *("nfs_server_verification",),
         *("deployment_sync_directories", "deployment_sync_known_hosts", "deployment_sync_nodes"),
-        *("deployment_sync_is_first", "deployment_sync_merge_problems"),
+        *("deployment_sync_is_first", "deployment_sync_merge_problems", "deployment_sync_too_many"),
+        *("deployment_sync_artifacts", "deployment_sync_release_problems", "deployment_sync_rolled_back"),
         *("deployment_sync_problems", "deployment_sync_settings", "deployment_sync_verification"),
     }
 
