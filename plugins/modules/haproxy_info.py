@@ -143,14 +143,19 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 
 
 def settled(balancer: runtime.Runtime, services: list[dict[str, Any]], limit: float) -> list[runtime.Server]:
-    """Return the servers once all are there and up, or the limit has passed. Raises ClusterkitError."""
+    """Return the servers once all are there and up, or the limit has passed. Raises ClusterkitError.
+
+    One that stands by is not waited for.
+    """
     wanted = {(service["name"], member["name"]) for service in services for member in service["members"]}
+    standby = {(service["name"], name) for service in services for name in service.get("standby", [])}
     end = time.monotonic() + limit
     while True:
         servers = balancer.servers()
         # Right after a reload the former process may still answer
         missing = wanted - {(one.backend, one.name) for one in servers}
-        well = all(one.withdrawn or (one.serves and one.checked) for one in servers)
+        waited_for = [one for one in servers if (one.backend, one.name) not in standby]
+        well = all(one.withdrawn or (one.serves and one.checked) for one in waited_for)
         if (well and not missing) or time.monotonic() >= end:
             return servers
         time.sleep(0.2)
