@@ -342,6 +342,7 @@ def bring(path: str, files: Files, plan: Plan, store: Store, owner: Owner | None
             _make_directories(path, os.path.dirname(name), ids)
             new = os.path.join(place, str(number))
             _copy(store.object(files[name]["sha256"]), new, files[name], ids)
+            _make_room(there)
             os.rename(new, there)
         for directory in sorted({os.path.dirname(name) for name in plan.place}):
             sync_directory(os.path.join(path, directory))
@@ -384,6 +385,13 @@ def _copy(source: str, new: str, one: Mapping[str, Any], ids: tuple[int, int]) -
         # The next run gets it anew
         os.unlink(source)
         raise ClusterkitError(f"{source} was damaged, so it was removed and not used: run this again")
+
+
+def _make_room(there: str) -> None:
+    """Remove a directory in whose place a file comes. Its files went before; a run that ended then left it empty."""
+    if os.path.isdir(there) and not os.path.islink(there):
+        for directory, _directories, _files in os.walk(there, topdown=False):
+            os.rmdir(directory)
 
 
 def _make_directories(path: str, name: str, ids: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.clusterkit.middleware.plugins.lookup.deployment_release import LookupModule
@@ -206,6 +206,7 @@ class Ended(BaseException):
     after=st.integers(1, 30),
 )
 @settings(max_examples=150)
+@example(here={"a/b/c": "1"}, wanted={"a": "3"}, after=9)  # ended when a directory was empty that becomes a file
 def test_a_run_that_ends_anywhere_goes_on(here: dict[str, str], wanted: dict[str, str], after: int) -> None:
     """Whatever call a run ended at: no part of a file was ever there, nothing is lost, and the next one ends right."""
 
