@@ -153,7 +153,7 @@ def all_parts(*, deep: bool) -> list[Part]:
         ]
     return [
         # A file goes to one worker, so that what its tests share is made once
-        pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120),
+        pytest_part("static", "tests/gates", "--numprocesses=2", "--dist=loadfile", budget=120, limit=2400),
         pytest_part("units", "tests/unit", budget=120),
         pytest_part("faults", "tests/faults", "-m", "not deep", budget=240),
         *(scenario_part(name, deep=False) for name in scenarios() if not name.startswith(DEEP)),

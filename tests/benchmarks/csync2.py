@@ -180,10 +180,10 @@ def main() -> int:
         write_atomically(
             facts, json.dumps([{"hosts": "all", "become": True, "gather_facts": False, "tasks": [gather]}])
         )
-        first = play(hosts, ROOT / "playbooks" / "site.yml")
+        first = play(hosts, ROOT / "playbooks" / "csync2.yml")
         converged, bare = [], []
         for _number in range(RUNS):
-            converged.append(play(hosts, ROOT / "playbooks" / "site.yml"))
+            converged.append(play(hosts, ROOT / "playbooks" / "csync2.yml"))
             bare.append(play(hosts, facts))
         watch = by_watch(*nodes)
         cron = by_cron(*nodes)

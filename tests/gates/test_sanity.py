@@ -27,7 +27,7 @@ def test_ansible_test_sanity() -> None:
     # Its own version by number: "default" would try every python3.x on PATH, stubs of version managers included.
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     argv = ["ansible-test", "sanity", "--local", "--python", python, "--color", "no", "--truncate", "0"]
-    done = tree.run(argv, cwd=COPY, env=tree.environment(HOME=str(HOME)), limit=600)
+    done = tree.run(argv, cwd=COPY, env=tree.environment(HOME=str(HOME)), limit=1500)
     tree.require(done, "Mend what it names; an ignore entry is the last resort and needs a reason.")
     ran = re.findall(r"^Running sanity test \"([\w-]+)\"", done.stdout + done.stderr, re.M)
     assert {"validate-modules", "pylint", "import", "compile"} <= set(ran), f"sanity tests that ran: {ran}"
