@@ -23,7 +23,7 @@ def test_profile_production() -> None:
 
     Without path arguments: with a directory, ansible-lint may look at one file only.
     """
-    done = tree.run(["ansible-lint", "--offline", "--profile", "production", "-vv"], limit=900)
+    done = tree.run(["ansible-lint", "--offline", "--profile", "production", "-vv"], limit=1800)
     shown = [line for line in (done.stdout + done.stderr).splitlines() if not re.match(r"(DEBUG|INFO)\b", line)]
     assert done.returncode == 0, "ansible-lint found:\n" + "\n".join(shown)
     seen = set(re.findall(r"Examining (\S+) of type", done.stdout + done.stderr))

@@ -275,7 +275,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    argv: Sequence[str], *, cwd: pathlib.Path = ROOT, env: Mapping[str, str] | None = None, limit: float = 300
+    argv: Sequence[str], *, cwd: pathlib.Path = ROOT, env: Mapping[str, str] | None = None, limit: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run a tool and return what it printed; it never reads from the terminal."""
     return subprocess.run(
