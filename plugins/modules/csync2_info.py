@@ -42,22 +42,6 @@ options:
     description: Path of this member's own certificate.
     type: path
     default: /etc/csync2_ssl_cert.pem
-  certificate_key_path:
-    description: Path of the private key of this member's own certificate.
-    type: path
-    default: /etc/csync2_ssl_key.pem
-  certificate_subject:
-    description: The subject that the certificate should have. If not given, the certificate is not judged.
-    type: str
-    default: ""
-  certificate_bits:
-    description: Bits that the certificate's key should have at least.
-    type: int
-    default: 3072
-  certificate_renew_days:
-    description: Days that the certificate should still be valid.
-    type: int
-    default: 0
   database_directory:
     description: Directory of the database.
     type: path
@@ -153,20 +137,15 @@ peers:
   returned: always
   sample: [n2]
 key:
-  description: Fingerprint of the key, mode of its file, and what is wrong with it.
+  description: Fingerprint of the key, and what is wrong with it.
   type: dict
   returned: always
-  sample: {"fingerprint": "9f86d081884c7d65", "mode": "0600", "error": ""}
+  sample: {"fingerprint": "9f86d081884c7d65", "error": ""}
 certificate:
   description: SHA-256 fingerprint of this member's own certificate, empty where there is none.
   type: str
   returned: always
   sample: 3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1
-certificate_due:
-  description: Why something has to be done about the certificate or its key, empty where nothing has.
-  type: str
-  returned: when O(certificate_subject) is given, and the binary and openssl are there
-  sample: ""
 files:
   description: Number of files that csync2 knows.
   type: int
@@ -261,7 +240,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.certificate import Certificates
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
     PROBE_DIRECTORY,
     PROBE_GROUP,
@@ -317,10 +295,6 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "symbolic_links": host.symbolic_links(wanted["symbolic_links"]),
         "units": host.unit_states(wanted["units"], Runner()),
     }
-    if wanted["certificate_subject"] and binary and module.get_bin_path("openssl"):
-        pair = Certificates(wanted["certificate_key_path"], wanted["certificate_path"], Runner())
-        judged = (wanted["certificate_subject"], wanted["certificate_bits"], wanted["certificate_renew_days"])
-        found["certificate_due"] = pair.due(*judged)
     if wanted["reachability"]:
         limit = wanted["connect_seconds"]
         found["reachability"] = {peer: host.reach(peer, state.PORT, limit) for peer in peers}
@@ -385,10 +359,6 @@ def main() -> None:
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
             "key_path": {"type": "path", "default": "/etc/csync2.key", "no_log": False},
             "certificate_path": {"type": "path", "default": "/etc/csync2_ssl_cert.pem"},
-            "certificate_key_path": {"type": "path", "default": "/etc/csync2_ssl_key.pem", "no_log": False},
-            "certificate_subject": {"type": "str", "default": ""},
-            "certificate_bits": {"type": "int", "default": 3072},
-            "certificate_renew_days": {"type": "int", "default": 0},
             "database_directory": {"type": "path", "default": state.DATABASE_DIRECTORY},
             "reachability": {"type": "bool", "default": True},
             "connect_seconds": {"type": "float", "default": 3.0},

@@ -55,10 +55,6 @@ options:
     description: Whether this member's version of a file that was changed on both sides replaces the peers'.
     type: bool
     default: false
-  probe:
-    description: With O(state=synchronised), whether what O(state=probed) does is done afterwards as well.
-    type: bool
-    default: false
   binary:
     description: Path of the binary, or its name where it is on the search path.
     type: str
@@ -117,12 +113,12 @@ forgotten:
 probe:
   description: What was written into the file that was sent.
   type: str
-  returned: when O(state=probed) or O(probe=true)
+  returned: when O(state=probed)
   sample: "1795248000123456789"
 error:
   description: Why nothing could be sent, empty where it could.
   type: str
-  returned: when O(state=probed) or O(probe=true)
+  returned: when O(state=probed)
   sample: ""
 sent:
   description: Files that were sent, or, in check mode, that differ.
@@ -265,9 +261,7 @@ def synchronise(module: AnsibleModule, csync2: Csync2) -> dict[str, Any]:
     told = summary(result)
     if result.conflicts() or result.failures():
         raise ClusterkitError(complaint(module.params["name"], result), told)
-    probed = probe(module, csync2) if module.params["probe"] else {}
-    shown: dict[str, Any] = {key: probed[key] for key in ("probe", "error") if key in probed}
-    return {"changed": bool(result.sent), "diff": listing(told["sent"]), **told, **shown}
+    return {"changed": bool(result.sent), "diff": listing(told["sent"]), **told}
 
 
 def complaint(name: str, result: Exchange) -> str:
@@ -316,7 +310,6 @@ def main() -> None:
             },
             "anew": {"type": "list", "elements": "str", "default": []},
             "winner": {"type": "bool", "default": False},
-            "probe": {"type": "bool", "default": False},
             "config": {"type": "str", "default": ""},
             "show_content": {"type": "bool", "default": False},
             "limit": {"type": "float", "default": 300.0},

@@ -73,22 +73,19 @@ def _address(variables: Mapping[str, Any], role: str) -> str:
 def cluster_results(
     hostvars: Mapping[str, Any],
     members: Iterable[Mapping[str, str]],
-    registered: str | Sequence[str],
+    registered: str,
     elsewhere: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return what a task registered for every member, by host; of several names the first that says something.
+    """Return what a task registered for every member, by host.
 
     For members that are not in this run the result comes from `elsewhere`: a loop over them, delegated to each. It goes
     first, since with `serial` a host of an earlier batch still has what it registered then.
     A member is left out that neither has, and one whose task failed or was skipped: nothing is known of it.
     """
     others = {one["item"]["host"]: one for one in (elsewhere or {}).get("results", []) if "item" in one}
-    names = [registered] if isinstance(registered, str) else registered
     results: dict[str, dict[str, Any]] = {}
     for member in members:
-        variables = {} if member["host"] in others else hostvars[member["host"]]
-        for found in (others.get(member["host"]), *(variables.get(name) for name in names)):
-            if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
-                results[member["host"]] = dict(found)
-                break
+        found = others.get(member["host"]) or hostvars[member["host"]].get(registered)
+        if found and not any(found.get(word) for word in ("failed", "skipped", "unreachable")):
+            results[member["host"]] = dict(found)
     return results

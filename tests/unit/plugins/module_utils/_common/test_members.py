@@ -84,11 +84,6 @@ def test_results_of_members_in_this_run_and_elsewhere() -> None:
         assert cluster_results(hostvars, MEMBERS, "asked", nothing) == {"h1": {"version": "1"}}
 
 
-def test_the_first_of_several_tasks_that_ran_counts() -> None:
-    hostvars = {"h1": {"new": {"skipped": True}, "old": {"x": 1}}, "h2": {"new": {"x": 2}, "old": {"x": 1}}, "h3": {}}
-    assert cluster_results(hostvars, MEMBERS, ["new", "old"]) == {"h1": {"x": 1}, "h2": {"x": 2}}
-
-
 @pytest.mark.parametrize("word", ["failed", "skipped", "unreachable"])
 def test_a_task_that_did_not_run_told_nothing(word: str) -> None:
     hostvars = {"h1": {"asked": {word: True, "msg": "x"}}, "h2": {"asked": {word: False, "x": 1}}, "h3": {}}
