@@ -266,8 +266,11 @@ def verification(
 
 def _check_certificates(out: Verification, certificates: Found, members: Members, standby: Sequence[str]) -> None:
     """Check that all have one keystore, and that all that serve show one certificate."""
-    known = [(member["name"], member["host"], certificates[member["host"]]) for member in members
-             if member["host"] in certificates]  # fmt: skip
+    known = [
+        (member["name"], member["host"], certificates[member["host"]])
+        for member in members
+        if member["host"] in certificates
+    ]
     file = next((info["file"] for _name, _host, info in known), "")
     shown = next((info["fingerprint"] for _name, host, info in known if host not in standby), "")
     for name, host, info in known:

@@ -55,20 +55,18 @@ def problems(
     members: Members,
     source: str,
     failover: bool = False,
-    dead: Sequence[str] = (),
     rotate: bool = False,
     create: bool = False,
     moved: bool = False,
     allow_empty: bool = False,
 ) -> list[str]:
-    """Return, in sentences, why the members cannot synchronise. `source` is the host that gives, `dead` are names."""
-    asked = [member for member in members if member["name"] not in dead and member["host"] not in dead]
-    silent = [unasked(member["host"]) for member in asked if member["host"] not in found]
+    """Return, in sentences, why the members cannot synchronise. `source` is the host that gives."""
+    silent = [unasked(member["host"]) for member in members if member["host"] not in found]
     if silent:
         return silent
-    out = _problems_of_sources(found, asked, source, failover)
+    out = _problems_of_sources(found, members, source, failover)
     names = [one["name"] for one in found[source]["directories"]]
-    for member in asked:
+    for member in members:
         host, there = member["host"], found[member["host"]]
         if [one["name"] for one in there["directories"]] != names:
             out.append(f"{host} has other deployment_sync_directories than {source}: set them for the whole group.")
@@ -77,7 +75,7 @@ def problems(
         if host != source and there["closed"]:
             out.append(f"{source} cannot reach {host}: {there['closed']}. Name another one with deployment_sync_user.")
     if not rotate:
-        for member in asked:
+        for member in members:
             pinned = found[source]["pins"].get(member["name"], [])
             if pinned and not set(pinned) & set(found[member["host"]]["host_keys"]):
                 out.append(
@@ -89,8 +87,8 @@ def problems(
     return out
 
 
-def _problems_of_sources(found: Found, asked: Members, source: str, failover: bool) -> list[str]:
-    others = [one["host"] for one in asked if found[one["host"]]["role"] == SOURCE and one["host"] != source]
+def _problems_of_sources(found: Found, members: Members, source: str, failover: bool) -> list[str]:
+    others = [one["host"] for one in members if found[one["host"]]["role"] == SOURCE and one["host"] != source]
     if not others or failover or found[source]["role"] == SOURCE:
         return []
     return [
@@ -125,9 +123,7 @@ def _problems_of_directories(
     return out
 
 
-def settings(
-    found: Found, members: Members, host: str, source: str, options: Mapping[str, Any], dead: Sequence[str] = ()
-) -> str:
+def settings(found: Found, members: Members, host: str, source: str, options: Mapping[str, Any]) -> str:
     """Return the settings of a member as its file holds them. `options` are further fields of the settings."""
     names = {member["host"]: member["name"] for member in members}
     own = found[host]
@@ -143,7 +139,6 @@ def settings(
                 str(found.get(one["host"], {}).get("user", "root")),
             )
             for one in others
-            if one["name"] not in dead and one["host"] not in dead
         ),
     }
     address = next(one["address"] for one in members if one["host"] == host)
@@ -154,12 +149,12 @@ def settings(
     return Settings(role=role, name=names[host], source=names[source], address=address, **lists, **given).text()
 
 
-def known_hosts(found: Found, members: Members, source: str, dead: Sequence[str] = ()) -> str:
+def known_hosts(found: Found, members: Members, source: str) -> str:
     """Return the host keys that the source is to know, each under the name of its member."""
     pins = found[source]["pins"]
     lines = []
     for member in members:
-        if member["host"] == source or member["name"] in dead or member["host"] in dead:
+        if member["host"] == source:
             continue
         keys = found[member["host"]]["host_keys"] if member["host"] in found else pins.get(member["name"], [])
         lines += [f"{member['name']} {key}\n" for key in keys]
