@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON := build/venv/bin/python
 .DEFAULT_GOAL := help
 

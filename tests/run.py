@@ -9,7 +9,9 @@ output in build/reports/PART.log.
 
 Parts of the core tier run two at a time (LANES in the environment says otherwise): most of a scenario is waiting. What
 fails beside another part is repeated alone once all have ended, and that counts: two parts on two cores may starve each
-other. A part that passes only alone is named as unsteady in the summary: that is a fault of the test or of the code.
+other. What fails alone as well is repeated once more as long as there is time. A test has failed when it never passed;
+one that passed only when it was repeated is named as unsteady in the summary, with what it said: that is a fault of the
+test or of the code.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import itertools
 import os
 import pathlib
 import platform
@@ -28,7 +31,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 from xml.etree import ElementTree
 
@@ -44,8 +47,12 @@ DEEP = "deep_"
 OLDEST_CORE = BUILD / "venv-core-2.16"
 #: Seconds between two signs of life, lines of a log that a failure shows, and seconds that SIGTERM gets before SIGKILL.
 HEARTBEAT, TAIL, GRACE = 15.0, 60, 10.0
-#: Parts that run at a time, and how many that failed beside another one are repeated alone.
-LANES, REPEATED = 2, 4
+#: Parts that run at a time, and how many that failed beside another one are repeated alone, how often at most.
+LANES, REPEATED, TRIES = 2, 4, 2
+#: Seconds since the start after which nothing is repeated for the second time: whoever runs this has limits as well.
+REPEATED_UNTIL = 4200.0
+#: Characters that the summary shows of what a failed test said.
+REASON = 400
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 #: Set when everything has to end.
 stopping = threading.Event()
@@ -90,8 +97,15 @@ class Outcome:
     skipped: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0
     remark: str = ""
-    #: What failed beside another part, and passed when the part was repeated alone.
+    #: What failed, and passed when the part was repeated.
     unsteady: list[str] = dataclasses.field(default_factory=list)
+    #: What failed tests said, by id.
+    reasons: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its tests ran: nothing failed but tests."""
+        return bool(self.passed) and self.failed == len(self.failures)
 
     def __str__(self) -> str:
         counts = f"{self.passed:5} passed {self.failed:3} failed {len(self.skipped):3} skipped  {self.seconds:6.1f} s"
@@ -187,6 +201,8 @@ def environment(part: Part) -> dict[str, str]:
     return {
         **os.environ,
         **own,
+        # Compiled once, not in each of thousands of runs of Ansible, whatever the caller's environment says
+        "PYTHONDONTWRITEBYTECODE": "",
         "TMPDIR": str(part.room),
         "PATH": f"{pathlib.Path(part.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
@@ -260,11 +276,12 @@ def _run_group(argv: Sequence[str], part: Part, log: Any, limit: float, *, to_it
         _stop(process)
 
 
-def run_all(parts: Sequence[Part], lanes: int) -> dict[str, Outcome]:
-    """Run the parts, `lanes` at a time, and return what came of each, in their order.
+def run_all(parts: Sequence[Part], lanes: int, ended: Callable[[str, Outcome], None]) -> dict[str, Outcome]:
+    """Run the parts, `lanes` at a time, and return what came of each, in their order; `ended` is told of each at once.
 
     With more than one lane, up to REPEATED of those that failed are repeated alone, and that result counts.
     """
+    began = time.monotonic()
     waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
     for part in parts:
         waiting.put(part)
@@ -277,6 +294,8 @@ def run_all(parts: Sequence[Part], lanes: int) -> dict[str, Outcome]:
             except queue.Empty:
                 return
             outcomes[part.name] = run(part)
+            if not stopping.is_set():
+                ended(part.name, outcomes[part.name])
 
     workers = [threading.Thread(target=work, name=f"lane {number}") for number in range(lanes)]
     try:
@@ -286,8 +305,11 @@ def run_all(parts: Sequence[Part], lanes: int) -> dict[str, Outcome]:
             worker.join()
         failed = [part for part in parts if outcomes[part.name].failed]
         if lanes > 1 and len(parts) > 1 and len(failed) <= REPEATED:
-            for part in failed:
-                outcomes[part.name] = repeated_alone(part, outcomes[part.name])
+            for number, part in itertools.product(range(TRIES), failed):
+                late = number and time.monotonic() - began > REPEATED_UNTIL
+                if outcomes[part.name].failed and not late:
+                    outcomes[part.name] = repeated_alone(part, outcomes[part.name])
+                    ended(part.name, outcomes[part.name])
     except KeyboardInterrupt:
         stopping.set()
         for worker in workers:
@@ -296,14 +318,25 @@ def run_all(parts: Sequence[Part], lanes: int) -> dict[str, Outcome]:
 
 
 def repeated_alone(part: Part, before: Outcome) -> Outcome:
-    """Run a part again that failed beside another one; the log of its failure is kept as PART.beside.log."""
-    print(f"\n── {part.name} failed beside another part; it is repeated alone, and that counts", flush=True)
-    part.log.replace(REPORTS / f"{part.name}.beside.log")
-    outcome = run(part)
-    if not outcome.failed:
-        outcome.unsteady = before.failures or [f"{part.name}: {before.remark or 'a step of molecule failed'}"]
-    outcome.seconds += before.seconds
-    return outcome
+    """Run a part again that failed; the log of its failure is kept as PART.beside.log."""
+    print(f"\n── {part.name} failed; it is repeated alone, and that counts", flush=True)
+    if part.log.exists():
+        part.log.replace(REPORTS / f"{part.name}.beside.log")
+    again = run(part)
+    again.seconds += before.seconds
+    again.reasons = {**before.reasons, **again.reasons}
+    unsteady = {
+        *before.unsteady,
+        *(before.failures or [f"{part.name}: {before.remark or 'a step of molecule failed'}"]),
+    }
+    # Where both ran whole, a test that failed once has passed once
+    if before.whole and again.whole:
+        steady = [one for one in again.failures if one in before.failures]
+        unsteady |= set(again.failures)
+        again.passed += len(again.failures) - len(steady)
+        again.failures, again.failed = steady, len(steady)
+    again.unsteady = sorted(unsteady - set(again.failures))
+    return again
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -327,11 +360,12 @@ def _count(part: Part, code: int | None) -> Outcome:
     """Count what a part ran. One that failed without a failed test to show, or ran nothing, counts as one failure."""
     outcome = Outcome()
     tests = list(_junit_cases(part))
-    for identity, result in tests:
+    for identity, result, said in tests:
         outcome.passed += result == "passed"
         if result == "failed":
             outcome.failed += 1
             outcome.failures.append(identity)
+            outcome.reasons[identity] = said
         if result == "skipped":
             outcome.skipped.append(identity)
     if part.scenario:
@@ -344,8 +378,8 @@ def _count(part: Part, code: int | None) -> Outcome:
     return outcome
 
 
-def _junit_cases(part: Part) -> Iterator[tuple[str, str]]:
-    """Walk over the ids and results of the tests that a runner wrote down."""
+def _junit_cases(part: Part) -> Iterator[tuple[str, str, str]]:
+    """Walk over the ids and results of the tests that a runner wrote down, and what they said."""
     try:
         root = ElementTree.parse(part.junit).getroot()  # noqa: S314 - it reads what our own test runners wrote
     except (FileNotFoundError, ElementTree.ParseError):
@@ -353,7 +387,8 @@ def _junit_cases(part: Part) -> Iterator[tuple[str, str]]:
     for case in root.iter("testcase"):
         kinds = {child.tag for child in case}
         result = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-        yield f"{part.name}::{case.get('classname')}::{case.get('name')}", result
+        said = " ".join(child.get("message", "") for child in case if child.tag in ("failure", "error"))
+        yield f"{part.name}::{case.get('classname')}::{case.get('name')}", result, " ".join(said.split())
 
 
 def molecule_steps(lines: Sequence[str], *, verified_by_tests: bool) -> list[bool]:
@@ -384,7 +419,7 @@ def unexpected_skips(skipped: Sequence[str]) -> list[str]:
 # --- reporting -------------------------------------------------------------------------------------------------------
 
 
-def renew_deep_results(outcomes: dict[str, Outcome]) -> pathlib.Path:
+def renew_deep_results(outcomes: dict[str, Outcome]) -> None:
     """Write down what parts of the deep tier found, when and of which commit; what is known of the others stays."""
     now = datetime.datetime.now(tz=datetime.UTC)
     git = ["git", "-C", str(ROOT)]
@@ -416,7 +451,6 @@ def renew_deep_results(outcomes: dict[str, Outcome]) -> pathlib.Path:
     ]
     DEEP_RESULTS.parent.mkdir(parents=True, exist_ok=True)
     DEEP_RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return DEEP_RESULTS
 
 
 def _deep_rows() -> Iterator[tuple[str, str]]:
@@ -449,10 +483,12 @@ def summarise(outcomes: dict[str, Outcome], wall: float) -> int:
     total = sum(one.seconds for one in outcomes.values())
     print(f"   {'all':{width}} {wall:.0f} s, in which parts ran for {total:.0f} s")
     for one in outcomes.values():
-        for identity in one.unsteady:
-            print(f"   UNSTEADY, passed only alone: {identity}")
-        for identity in one.failures:
-            print(f"   failed: {identity}")
+        for word, identities in (
+            ("UNSTEADY, passed only when it was repeated", one.unsteady),
+            ("failed", one.failures),
+        ):
+            for identity in identities:
+                print(f"   {word}: {identity}\n      {one.reasons.get(identity, '')[:REASON]}".rstrip())
     unexpected = unexpected_skips(skipped)
     for identity in unexpected:
         print(f"   skipped without a reason in {EXPECTED_SKIPS.relative_to(ROOT)}: {identity}")
@@ -484,14 +520,20 @@ def main() -> int:
     # The deep tier loads the machine, and measures: one at a time
     lanes = 1 if arguments.deep else int(os.environ.get("LANES", LANES))
     began = time.monotonic()
-    outcomes = run_all(parts, min(lanes, len(parts)))
+
+    def ended(name: str, outcome: Outcome) -> None:
+        # At once: a run of hours may be interrupted
+        if arguments.deep:
+            renew_deep_results({name: outcome})
+
+    outcomes = run_all(parts, min(lanes, len(parts)), ended)
     wall = time.monotonic() - began
     if stopping.is_set():
         print("\ninterrupted", flush=True)
         summarise(outcomes, wall)
         return 130
     if arguments.deep and outcomes:
-        print(f"\nwritten: {renew_deep_results(outcomes).relative_to(ROOT)}")
+        print(f"\nwritten: {DEEP_RESULTS.relative_to(ROOT)}")
     return summarise(outcomes, wall)
 
 

@@ -20,6 +20,8 @@ from lab.nodes import Laboratory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Value = TypeVar("Value")
+#: Seconds for which anything is waited for: on a busy machine what takes a moment takes many.
+LEAST_SECONDS = 30.0
 
 
 @dataclass
@@ -134,16 +136,22 @@ class Scenario:
         """Run a playbook and return what it changed. `limit` is in seconds."""
         more = ["-e", json.dumps(variables)] if variables else []
         environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(
+        process = subprocess.Popen(
             self.argv(playbook, *options, *more),
             env=environment,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=limit,
-            check=False,
             cwd=ROOT,
         )
-        return self._read(done)
+        try:
+            output, errors = process.communicate(timeout=limit)
+        except BaseException:
+            # What it forked would go on changing the nodes under the tests that follow
+            kill_with_descendants(process)
+            raise
+        return self._read(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
 
     def _read(self, done: subprocess.CompletedProcess[str]) -> Run:
         run = Run(done.returncode, done.stdout + done.stderr)
@@ -182,8 +190,11 @@ def kill_with_descendants(process: subprocess.Popen[Any]) -> None:
 
 
 def wait_for(question: Callable[[], Value], what: str, limit: float) -> Value:
-    """Ask until the answer is true, at most `limit` seconds; return the answer. Fails with what was waited for."""
-    end = time.monotonic() + limit
+    """Ask until the answer is true, at most `limit` seconds; return the answer. Fails with what was waited for.
+
+    Nobody is given up before LEAST_SECONDS: how quick a machine is decides over no test.
+    """
+    end = time.monotonic() + max(limit, LEAST_SECONDS)
     while True:
         answer = question()
         if answer:

@@ -104,7 +104,7 @@ def test_two_parts_run_at_a_time(reports: pathlib.Path) -> None:
     """Each of two parts sees the other one run; each has a directory for temporary files of its own."""
     one = part(reports, MEETS.format(own="a", other="b"), name="one")
     two = part(reports, MEETS.format(own="b", other="a"), name="two")
-    assert [outcome.passed for outcome in run.run_all([one, two], lanes=2).values()] == [1, 1]
+    assert [outcome.passed for outcome in run.run_all([one, two], 2, ignore).values()] == [1, 1]
     assert run.environment(one)["TMPDIR"] != run.environment(two)["TMPDIR"]
 
 
@@ -114,12 +114,17 @@ def test_what_failed_beside_another_part_is_repeated_alone(
     """What passes alone has passed, and the summary names it as unsteady; what fails alone as well has failed."""
     wavering = part(reports, FAILS_ONCE, name="wavering")
     failing = part(reports, "def test_b(): assert 0\n", name="failing")
-    outcomes = run.run_all([wavering, failing], lanes=2)
+    ended: list[str] = []
+    outcomes = run.run_all([wavering, failing], 2, lambda name, _outcome: ended.append(name))
+    assert sorted(ended[:2]) == ["failing", "wavering"] and ended[2:] == ["wavering", "failing", "failing"]
     assert (outcomes["wavering"].passed, outcomes["wavering"].failed) == (1, 0)
     assert outcomes["wavering"].unsteady == ["wavering::test_sample_wavering::test_a"]
     assert outcomes["failing"].failed == 1
     assert run.summarise(outcomes, 1.0) == 1
-    assert "UNSTEADY, passed only alone: wavering::test_sample_wavering::test_a" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    unsteady = "UNSTEADY, passed only when it was repeated: wavering::test_sample_wavering::test_a\n      assert False"
+    assert unsteady in said
+    assert "failed: failing::test_sample_failing::test_b\n      assert 0" in said
     assert (reports / "wavering.beside.log").exists()
 
 
@@ -127,7 +132,22 @@ def test_what_failed_beside_another_part_is_repeated_alone(
 def test_what_failed_alone_or_with_many_others_has_failed(reports: pathlib.Path, lanes: int, number: int) -> None:
     """Nothing is repeated that failed alone, and nothing where so much fails that the load is no explanation."""
     parts = [part(reports, FAILS_ONCE.replace("was-here", f"was-{one}"), name=f"p{one}") for one in range(number)]
-    assert sum(outcome.failed for outcome in run.run_all(parts, lanes).values()) == number
+    assert sum(outcome.failed for outcome in run.run_all(parts, lanes, ignore).values()) == number
+
+
+def test_a_test_that_passed_once_has_passed(reports: pathlib.Path) -> None:
+    """Where each run of a part fails by another test, none has failed, and all are named."""
+    fails_twice = (
+        FAILS_ONCE.replace("test_a", "test_c").replace("was-here", "c").replace("assert again", "assert not again")
+    )
+    one = part(reports, FAILS_ONCE + fails_twice)
+    other = part(reports, "def test_b(): pass\n", name="other")
+    outcome = run.run_all([one, other], 2, ignore)[one.name]
+    assert (outcome.passed, outcome.failed, len(outcome.unsteady)) == (2, 0, 2)
+
+
+def ignore(_name: str, _outcome: run.Outcome) -> None:
+    """Nobody wants to know at once."""
 
 
 def _lives(pid: str) -> bool:

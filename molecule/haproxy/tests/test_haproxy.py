@@ -53,8 +53,8 @@ def table(node: Node) -> list[dict[str, str]]:
 
 
 def statuses(node: Node, server: str) -> set[str]:
-    """Return a server's states in all services of a balancer."""
-    return {row["status"] for row in table(node) if row["svname"] == server}
+    """Return a server's states in all services of a balancer; who has just come back is "UP 1/3" until its check."""
+    return {row["status"].split()[0] for row in table(node) if row["svname"] == server}
 
 
 def balancers(nodes: Nodes) -> list[Node]:

@@ -112,7 +112,8 @@ def test_a_member_that_comes_back_has_its_share_and_its_service(nodes: Nodes) ->
     nodes["n2"].engine("start")
     wait_for(lambda: runs(nodes["n2"]), "the service", limit=90)
     assert is_mounted(nodes["n2"])
-    assert nodes["n2"].read(f"{SHARE}/work/n1")
+    # The other one empties it whenever it writes
+    wait_for(lambda: nodes["n2"].read(f"{SHARE}/work/n1"), "what the other one wrote", limit=30)
 
 
 def test_another_share_is_refused_until_it_is_asked_for(scenario: Scenario, nodes: Nodes) -> None:

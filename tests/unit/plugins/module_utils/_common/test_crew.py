@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -22,8 +23,19 @@ MIXES = [(1, 1), (1, 3), (2, 1), (3, 2)]
 LARGE = 2 * 1024 * 1024
 
 
-def children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+@pytest.fixture(autouse=True)
+def _nobody_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Look whether each process that a test has forked is gone; children of other tests are not the crew's."""
+    forked: list[int] = []
+    fork = os.fork
+
+    def recording() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", recording)
+    yield
+    assert not {str(pid) for pid in forked} & set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 @pytest.mark.parametrize(("processes", "threads"), MIXES)
@@ -32,7 +44,6 @@ def test_does_each_once(processes: int, threads: int, number: int) -> None:
     with Crew(lambda one: one * one, processes, threads) as crew:
         found = list(crew.do(range(number)))
     assert sorted(found) == [(one, one * one) for one in range(number)]
-    assert not children()
 
 
 def test_works_in_processes_with_threads_and_no_more_than_there_is_to_do() -> None:
@@ -95,7 +106,6 @@ def test_errors_come_back_as_what_they_are(mix: tuple[int, int]) -> None:
     assert said.value.details == {"rc": 4}
     with pytest.raises(Exception, match="cannot be unpacked"), Crew(fail, *mix) as crew:
         list(crew.do([1, 2, 5]))
-    assert not children()
 
 
 def test_an_error_does_not_wait_for_what_hangs() -> None:
@@ -108,7 +118,6 @@ def test_an_error_does_not_wait_for_what_hangs() -> None:
     with pytest.raises(ClusterkitError, match="the first"), Crew(hang, 3, 2) as crew:
         list(crew.do(range(6)))
     assert time.monotonic() - began < 30
-    assert not children()
 
 
 def test_a_worker_that_is_killed_is_noticed() -> None:
@@ -124,7 +133,6 @@ def test_a_worker_that_is_killed_is_noticed() -> None:
     killed = r"a worker \(process \d+\) was ended from outside, with signal 9"
     with pytest.raises(ClusterkitError, match=killed), Crew(die, 2, 2) as crew:
         list(crew.do(range(100)))
-    assert not children()
 
 
 def test_nothing_that_was_open_is_held(tmp_path: Path) -> None:
