@@ -204,7 +204,7 @@ class Service:
             if not change.file.validate or change.file.content is None:
                 continue
             with tempfile.TemporaryDirectory(prefix="clusterkit-") as directory:
-                staged = _stage(plan.changes, directory)
+                staged = _stage(self._files, directory)
                 own = staged[change.file.path]
                 argv = [staged.get(word, word).replace("%s", own) for word in change.file.validate]
                 try:
@@ -364,13 +364,14 @@ class Plan:
         return out
 
 
-def _stage(changes: Sequence[Change], directory: str) -> dict[str, str]:
-    """Write what files would be into a directory, with each other's paths there in them; return these by their own."""
-    wanted = {change.file.path: change.file.content for change in changes if change.file.content is not None}
+def _stage(wanted_files: Sequence[File], directory: str) -> dict[str, str]:
+    """Write what files would be into a directory, with each other's paths there in them; return these by their own.
+
+    All of them, also those that are so already: what one of these names may be what is missing now.
+    """
+    wanted = {one.path: one.content for one in wanted_files if one.content is not None}
     staged = {path: f"{directory}/{number}/{pathlib.Path(path).name}" for number, path in enumerate(wanted)}
     for path, content in wanted.items():
-        if content is None:
-            continue
         text = content
         for other in sorted(wanted, key=len, reverse=True):
             text = text.replace(other.encode(), staged[other].encode())

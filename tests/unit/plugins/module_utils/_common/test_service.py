@@ -220,6 +220,18 @@ def test_files_that_belong_together_are_judged_together(host: Host) -> None:
         judged.validate(judged.plan())
 
 
+def test_a_file_that_stays_may_name_one_that_is_lost(host: Host) -> None:
+    """A password and a certificate are lost together: the configuration that names both is as it should be."""
+    main, users, certificate = (host.directory / name for name in ("main", "users", "certificate"))
+    main.write_text(f"use {certificate}")
+    main.chmod(0o644)
+    command = ("sh", "-c", 'cat "$2" && grep -q good "$(sed s/use.// "$1")"', "sh", str(main), "%s")
+    wanted = [file(main, f"use {certificate}"), file(users, "x", validate=command), file(certificate, "good")]
+    judged = service(host, wanted, [])
+    assert {change.file.path for change in judged.plan().changes} == {str(users), str(certificate)}
+    judged.validate(judged.plan())
+
+
 def test_attributes_alone_are_set_and_shown(host: Host) -> None:
     conf = host.directory / "conf"
     conf.write_text("x")
