@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import time
 
@@ -151,6 +152,42 @@ def test_a_member_that_is_gone_is_forgotten_and_comes_back(nodes: Nodes, scenari
     back = scenario.play(limit=400).check()
     assert ("n3", "Join") in {(host, name.rpartition(" : ")[2]) for host, name in back.changed}
     assert scenario.play().check().changed == set()
+
+
+def test_all_servers_have_one_certificate(scenario: Scenario, nodes: Nodes, tmp_path: pathlib.Path) -> None:
+    """Refused where it is not for each; then shown by all, each of which was restarted once, and still replicating."""
+    shared = {"opendj_server_shared_pair": pair(tmp_path, "n1", "n2")}
+    refused = scenario.play(variables=shared)
+    assert "the certificate is not made for n3" in refused.complaint() and refused.changed == set()
+    shared = {"opendj_server_shared_pair": pair(tmp_path, "n1", "n2", "n3")}
+    before = {name: java_of(node) for name, node in nodes.items()}
+    predicted = scenario.play("converge.yml", "--check", variables=shared, limit=400).check()
+    run = scenario.play(variables=shared, limit=600).check()
+    task = "clusterkit.middleware.opendj_server : Let the server have the certificate of all servers"
+    assert run.changed == predicted.changed == {(name, task) for name in nodes}
+    checks = run.facts["n1"]["opendj_server_verification"]["checks"]
+    assert [one["ok"] for one in checks if one["name"] == "certificate"] == [True] * 3
+    after = {name: java_of(node) for name, node in nodes.items()}
+    assert all(after[name] not in ("0", before[name]) for name in nodes)
+    assert scenario.play(variables=shared, limit=400).check().changed == set()
+    key = shared["opendj_server_shared_pair"]["key"].splitlines()[1]
+    assert key not in run.output
+    add(nodes["n1"], "with-one-certificate-")
+    wait_for(lambda: find(nodes["n3"], "(uid=with-one-certificate-0)") == 1, "an entry on n3", 60)
+    # One certificate after the other, as when it is renewed; who no longer asks for one keeps what there is
+    renewed = {"opendj_server_shared_pair": pair(tmp_path, "n1", "n2", "n3")}
+    assert scenario.play(variables=renewed, limit=600).check().changed == {(name, task) for name in nodes}
+    assert scenario.play(limit=400).check().changed == set()
+
+
+def pair(directory: pathlib.Path, *names: str) -> dict[str, str]:
+    """Return a certificate for some names, with its key."""
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    alternatives = ",".join(f"DNS:{name}" for name in names)
+    argv += ["-subj", "/CN=directory", "-days", "30", "-addext", f"subjectAltName={alternatives}"]
+    subprocess.run(argv, check=True, capture_output=True)
+    return {"certificate": certificate.read_text(encoding="ascii"), "key": key.read_text(encoding="ascii")}
 
 
 def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes: Nodes) -> None:

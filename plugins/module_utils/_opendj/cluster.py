@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import peers
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import normal
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import to_der
 
 Found = Mapping[str, Mapping[str, Any]]
 Members = Sequence[Mapping[str, str]]
@@ -63,11 +64,12 @@ def _problems_of_installed(
 
 
 def server_verification(
-    found: Found, members: Members, cluster: str, base_dns: Sequence[str], probes: Found
+    found: Found, members: Members, cluster: str, base_dns: Sequence[str], probes: Found, certificate: str = ""
 ) -> dict[str, Any]:
     """Return the verification of servers that are to answer and to take writes, each by itself.
 
-    `probes` holds what opendj_probe said when it wrote on each member.
+    `probes` holds what opendj_probe said when it wrote on each member, `certificate` is the one that all have to show,
+    where they have one in common.
     """
     document = Verification("opendj_server", cluster, [member["name"] for member in members])
     for member in members:
@@ -84,6 +86,11 @@ def server_verification(
         document.seen(name)
         version = info["server"].get("version") or "of an unknown version"
         document.check("answers", True, f"{name} lets the directory manager in, and is {version}", name)
+        if certificate:
+            # The connection was made to a server that shows what its files tell
+            same = to_der(info.get("certificate", "")) == to_der(certificate)
+            evidence = f"{name} shows {'the certificate of all servers' if same else 'another certificate'}"
+            document.check("certificate", same, evidence, name)
         _check_base_dns(document, name, info["server"].get("base_dns", {}), base_dns, probes.get(member["host"], {}))
     return document.result()
 

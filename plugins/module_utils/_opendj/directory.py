@@ -32,6 +32,9 @@ LDAPS, STARTTLS = "ldaps", "starttls"
 #: Result of a bind with a wrong password (RFC 4511).
 INVALID_CREDENTIALS = 49
 _SHOWN_DIGITS = 16
+#: A change of cn=config makes a server stop and start listeners, and write its configuration: on a busy host that takes
+#: longer than any question.
+_CHANGE_SECONDS = 30.0
 #: A request for StartTLS (RFC 4511, 4.14) as it is sent, and more than its answer has.
 _START_TLS = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x16" + b"1.3.6.1.4.1.1466.20037"
 _ANSWER_BYTES = 4096
@@ -179,7 +182,7 @@ class Directory:
         ldap = self._ldap
         try:
             number = operation(*arguments)
-            self._connection.result(number, timeout=self._address.limit)
+            self._connection.result(number, timeout=max(self._address.limit, _CHANGE_SECONDS))
         except ldap.NO_SUCH_OBJECT:
             return False
         except ldap.LDAPError as error:

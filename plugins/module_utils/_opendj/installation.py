@@ -41,8 +41,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.dire
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import (
     name_of,
-    read_certificate,
     to_der,
+    trusted_certificates,
 )
 
 LOCK = "/run/lock/clusterkit-opendj.lock"
@@ -50,6 +50,8 @@ LOCK = "/run/lock/clusterkit-opendj.lock"
 MARK = ".clusterkit-incomplete"
 #: In an installation: it was set up by this collection, which so may remove it again.
 MADE = ".clusterkit-made"
+#: In an installation: the server's name, where its certificate is that of several servers and does not tell it.
+NAME = ".clusterkit-name"
 #: The certificate of the administration connector, which the server makes at its first start.
 ADMIN_ALIAS = "admin-cert"
 #: Half the time and a third of the memory of Java's own settings, for programs that run for seconds.
@@ -137,10 +139,10 @@ class Installation:
             return found
         found.update(configured(read_ldif((read_if_exists(str(self._config)) or b"").decode("utf-8", "replace"))))
         found["build"] = self._word("buildinfo")
-        certificate = read_certificate(str(self._path / "config" / "admin-truststore"), ADMIN_ALIAS)
+        certificate = trusted_certificates(str(self._path / "config" / "admin-truststore"), ADMIN_ALIAS)
         found["certificate"] = certificate
         # Before the first start there is no certificate, after it not that file
-        found["hostname"] = name_of(to_der(certificate)) if certificate else self._word("hostname")
+        found["hostname"] = self._name or (name_of(to_der(certificate)) if certificate else self._word("hostname"))
         found["owner"] = self._config.owner()
         return found
 
@@ -274,6 +276,10 @@ class Installation:
             raise ClusterkitError(f"{setup.ldif}: {count} entries cannot be imported, the first since: {reason}")
         if not self._config.exists():
             raise ClusterkitError(f"set-up ended without an error, and without {self._config}")
+
+    @property
+    def _name(self) -> str:
+        return (read_if_exists(str(self._path / NAME)) or b"").decode("utf-8", "replace").strip()
 
     def _word(self, name: str) -> str:
         return (read_if_exists(str(self._path / "config" / name)) or b"").decode("utf-8", "replace").strip()

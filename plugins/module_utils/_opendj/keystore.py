@@ -62,10 +62,10 @@ def truststore(trusted: Mapping[str, bytes], password: str) -> bytes:
     return out + hashlib.sha1(keyed).digest()  # noqa: S324  # the format knows no other
 
 
-def read_certificate(path: str, alias: str) -> str:
-    """Return the certificate of an alias in the keystore `path` as PEM, empty where there is no file.
+def trusted_certificates(path: str, alias: str) -> str:
+    """Return the certificates in the keystore `path` as PEM, that of an alias first; empty where there is no file.
 
-    Raises ClusterkitError.
+    Raises ClusterkitError where there is none of the alias.
     """
     content = read_if_exists(path)
     if content is None:
@@ -76,7 +76,8 @@ def read_certificate(path: str, alias: str) -> str:
         raise ClusterkitError(f"{path} cannot be read: {error}") from None
     if alias not in found:
         raise ClusterkitError(f"{path} has no certificate {alias}: it has {', '.join(sorted(found)) or 'none'}")
-    return ssl.DER_cert_to_PEM_cert(found[alias])
+    others = [der for name, der in found.items() if name != alias]
+    return "".join(map(ssl.DER_cert_to_PEM_cert, [found[alias], *others]))
 
 
 def to_der(pem: str) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import membership
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import read_certificate
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import trusted_certificates
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.replication import Dsreplication, Server
 from ansible_collections.clusterkit.middleware.plugins.modules import opendj_replication
 from tests.unit.plugins.module_utils._opendj.recorded_directory import RECORDED, Recorded, recorded
@@ -123,7 +123,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
         "password": PASSWORD,
         "administrator_password": ADMINISTRATOR,
         "reference_host": "reference",
-        "reference_certificate": read_certificate(str(config / "admin-truststore"), "admin-cert"),
+        "reference_certificate": trusted_certificates(str(config / "admin-truststore"), "admin-cert"),
         "settle": 0.05,
     }
 

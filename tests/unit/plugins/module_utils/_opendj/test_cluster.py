@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import ssl
 from typing import Any, Callable
 
 import pytest
@@ -124,6 +125,18 @@ def test_all_are_well(found: dict[str, Info]) -> None:
         "idp1 lets the directory manager in, and is 4.9.2",
         "o=site on idp1: an entry was written",
         "dc=example, dc=org on idp1 is empty, so that no entry was written",
+    ]
+
+
+def test_all_show_one_certificate_or_are_named(found: dict[str, Info]) -> None:
+    """Only where one was asked for: else each has its own."""
+    pems = [ssl.DER_cert_to_PEM_cert(der) for der in (b"one", b"two")]
+    found["h1"]["certificate"], found["h2"]["certificate"] = pems
+    written = {"written": ["o=site"], "error": ""}
+    document = server_verification(found, MEMBERS, "site", BASES, {"h1": written, "h2": written}, pems[0])
+    assert [(check["ok"], check["evidence"]) for check in document["checks"] if check["name"] == "certificate"] == [
+        (True, "idp1 shows the certificate of all servers"),
+        (False, "idp2 shows another certificate"),
     ]
 
 

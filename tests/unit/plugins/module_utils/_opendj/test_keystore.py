@@ -18,8 +18,8 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import (
     certificates,
     name_of,
-    read_certificate,
     to_der,
+    trusted_certificates,
     truststore,
 )
 
@@ -40,10 +40,10 @@ def test_the_server_s_own_truststore(own: bytes, tmp_path: Path) -> None:
     assert name_of(found["admin-cert"]) == "n1"
     path = tmp_path / "admin-truststore"
     path.write_bytes(own)
-    assert to_der(read_certificate(str(path), "admin-cert")) == found["admin-cert"]
+    assert to_der(trusted_certificates(str(path), "admin-cert")) == found["admin-cert"]
     with pytest.raises(ClusterkitError, match="admin-truststore has no certificate other: it has admin-cert"):
-        read_certificate(str(path), "other")
-    assert read_certificate(str(tmp_path / "none"), "admin-cert") == ""
+        trusted_certificates(str(path), "other")
+    assert trusted_certificates(str(tmp_path / "none"), "admin-cert") == ""
 
 
 def test_what_is_written_is_what_java_reads(own: bytes) -> None:
@@ -83,7 +83,7 @@ def test_what_is_no_keystore(own: bytes, change: Callable[[bytes], bytes], error
     path = tmp_path / "store"
     path.write_bytes(change(own))
     with pytest.raises(ClusterkitError, match=f"store cannot be read: it (has|is) .*{error}"):
-        read_certificate(str(path), "admin-cert")
+        trusted_certificates(str(path), "admin-cert")
 
 
 def test_what_is_no_pem() -> None:
