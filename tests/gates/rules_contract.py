@@ -244,7 +244,13 @@ def _preflight(root: pathlib.Path, role: pathlib.Path) -> Iterator[tree.Finding]
                 entry = re.sub(r"^\{\{\s*(\w+)\s*\}\}$", r"\1", str(arguments.get("tasks_from", "main")))
                 if variables.get(entry, entry) != "preflight":
                     yield tree.Finding(*where, "preflight", "of another role only its preflight: tasks_from: preflight")
-            elif action and action not in READ_ONLY and not action.endswith("_info"):
+            elif (
+                action
+                and action not in READ_ONLY
+                and not action.endswith("_info")
+                # One that is in check mode for ever judges its input, and changes nothing
+                and task.data.get("check_mode") is not True
+            ):
                 advice = f"{action} is not known to be read-only: preflight only asserts and reads"
                 yield tree.Finding(*where, "preflight", advice)
             elif action in INCLUDES:

@@ -107,6 +107,15 @@ def test_preflight_may_call_another_ones(role: pathlib.Path) -> None:
     assert rules_contract.findings(role.parents[1]) == []
 
 
+def test_preflight_may_let_a_module_judge_in_check_mode(role: pathlib.Path) -> None:
+    """Where it says so itself, not where the run decides."""
+    judging = "- name: Judge it\n  copy: {{}}\n  check_mode: {}\n"
+    add("tasks/preflight.yml", judging.format("true"))(role)
+    assert not [one for one in rules_contract.findings(role.parents[1]) if one.rule == "preflight"]
+    add("tasks/preflight.yml", judging.format('"{{ ansible_check_mode }}"'))(role)
+    assert [one for one in rules_contract.findings(role.parents[1]) if one.rule == "preflight"]
+
+
 SPECS = "meta/argument_specs.yml"
 BREACHES = {
     "no README": ("missing-file", lambda role: (role / "README.md").unlink()),
