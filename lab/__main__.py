@@ -13,19 +13,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lab import demo, environment, image, machine, nodes, packages, sources
+from lab import demo, environment, guests, image, machine, nodes, packages, sources
 from lab.steps import BUILD, ROOT, LabError, Record, fail, locked, remove_tree, say
 
 #: The kinds of what is recorded, in the order it is undone: whatever lives in the engine goes before the engine.
 IN_THE_ENGINE = ("container", "network", "image")
-KINDS = (*IN_THE_ENGINE, "service", "engine", "packages", "traces", "limit", "directory")
+KINDS = ("guest", *IN_THE_ENGINE, "service", "engine", "packages", "traces", "limit", "directory")
 
 
-def set_up(record: Record, environments: Sequence[environment.Environment]) -> None:
+def set_up(record: Record, environments: Sequence[environment.Environment], *, deep: bool = False) -> None:
     """Say what is about to be installed or started, then do it. Raises LabError."""
     machine.check_prerequisites(environments)
     with locked("machine"):
-        plan = machine.plan(environments)
+        plan = machine.plan(environments, deep=deep)
         if lines := plan.lines():
             say("this machine needs, and will now get (`make demo-down` undoes exactly this):")
             for line in lines:
@@ -36,6 +36,7 @@ def set_up(record: Record, environments: Sequence[environment.Environment]) -> N
 def tear_down(record: Record) -> None:
     """Undo what the record says, newest first. Raises LabError; what is undone is forgotten at once."""
     undo: dict[str, Any] = {
+        "guest": lambda one: guests.from_record(one).remove(),
         "container": lambda one: nodes.remove_container(one["name"]),
         "network": lambda one: nodes.remove_network(one["name"]),
         "image": lambda one: image.remove(one["tag"]),
@@ -97,7 +98,8 @@ def main() -> int:
     environments = [environment.MAIN]
     try:
         if arguments.command == "setup":
-            set_up(record, [*environments, *([environment.OLDEST_CORE] if arguments.deep else [])])
+            more = [environment.OLDEST_CORE] if arguments.deep else []
+            set_up(record, [*environments, *more], deep=arguments.deep)
         elif arguments.command == "down":
             tear_down(record)
             remove_generated()

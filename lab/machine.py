@@ -122,11 +122,11 @@ class Plan:
         return lines
 
 
-def plan(environments: Sequence[Environment]) -> Plan:
+def plan(environments: Sequence[Environment], *, deep: bool = False) -> Plan:
     """Return what the machine lacks for the laboratory and these environments. Raises LabError."""
     engine = engine_data() is None
     return Plan(
-        packages.simulate(packages.missing(engine=engine)),
+        packages.simulate(packages.missing(engine=engine, deep=deep)),
         tuple(one for one in environments if not one.is_current()),
         engine,
         image=engine or not image.exists(),

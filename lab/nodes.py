@@ -7,11 +7,12 @@ import hashlib
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import time
 from typing import Any
 
-from lab import image
+from lab import guests, image
 from lab.steps import LAB, ROOT, LabError, Record, remove_tree, run, say, write_atomically
 
 KEY = LAB / "id_ed25519"
@@ -58,14 +59,29 @@ class Laboratory:
         """Start the nodes and return how each is reached (keys: instance, address, user, port, identity_file).
 
         A node is described by `name` and, as needed, `aliases` (further names in the network), `options` (further
-        arguments of `docker run`) and `image`. Running nodes of the same name are used as they are. Raises LabError.
+        arguments of `docker run`) and `image`. One with `guest` has a kernel of its own, and `memory`. Running nodes of
+        the same name are used as they are. Raises LabError.
         """
         _make_key()
         names = [str(node["name"]) for node in nodes]
         subnet = self._make_network(record)
         base = subnet.rpartition(".")[0]
         present = self._present()
-        for number, node in enumerate(nodes, start=11):
+        addresses = [f"{base}.{number}" for number in range(11, 11 + len(names))]
+        words = {
+            address: [str(node["name"]), *node.get("aliases", [])]
+            for address, node in zip(addresses, nodes, strict=True)
+        }
+        # The engine names its containers only
+        strangers = [
+            f"--add-host={word}:{address}"
+            for address, node in zip(addresses, nodes, strict=True)
+            for word in (words[address] if node.get("guest") else [])
+        ]
+        for address, node in zip(addresses, nodes, strict=True):
+            if node.get("guest"):
+                self._start_guest(node, address, words, record)
+                continue
             container = self.container(str(node["name"]))
             if present.get(container) == "running":
                 continue
@@ -79,16 +95,28 @@ class Laboratory:
                 f"--hostname={node['name']}",
                 f"--label={LABEL}={self.prefix}",
             ]
-            argv += [f"--network={self.prefix}", f"--ip={base}.{number}", *aliases, *_RUN, *node.get("options", [])]
+            argv += [
+                f"--network={self.prefix}",
+                f"--ip={address}",
+                *aliases,
+                *strangers,
+                *_RUN,
+                *node.get("options", []),
+            ]
             run([*argv, node.get("image") or image.tag(), "/lib/systemd/systemd"], limit=60)
         end = time.monotonic() + BOOT_LIMIT
         host_keys = []
-        for name in names:
+        for name, node in zip(names, nodes, strict=True):
+            if node.get("guest"):
+                host_keys.append(_public(self._host_key(name)))
+                continue
             self._wait_for_boot(name, end)
             host_keys.append(self._let_in(name))
-        addresses = [f"{base}.{number}" for number in range(11, 11 + len(names))]
         pins = [f"{address} {key}\n" for address, key in zip(addresses, host_keys, strict=True)]
         write_atomically(self.known_hosts, "".join(pins))
+        for address, node in zip(addresses, nodes, strict=True):
+            if node.get("guest"):
+                self.wait_for_guest(str(node["name"]), address)
         return [
             {"instance": name, "address": address, "user": image.USER, "port": 22, "identity_file": str(KEY)}
             for name, address in zip(names, addresses, strict=True)
@@ -96,6 +124,9 @@ class Laboratory:
 
     def down(self, record: Record) -> None:
         """Remove the nodes and their network; what is not there is no error."""
+        for guest in guests.of(self.prefix):
+            guest.remove()
+            record.drop({"kind": "guest", "name": guest.name, "laboratory": guest.laboratory})
         for container in self._present():
             remove_container(container)
             record.drop({"kind": "container", "name": container})
@@ -119,6 +150,57 @@ class Laboratory:
     def ssh_arguments(self) -> str:
         """Return ssh options that accept only the host keys read from the nodes themselves."""
         return f"-o UserKnownHostsFile={self.known_hosts} -o StrictHostKeyChecking=yes"
+
+    def guest(self, node: str) -> guests.Guest:
+        """Return the guest that is the node."""
+        return guests.Guest(self.prefix, node)
+
+    def ssh(self, address: str, *argv: str) -> list[str]:
+        """Return the command line that runs a command as root on a node."""
+        options = f"{self.ssh_arguments()} -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10"
+        command = shlex.join(("sudo", "-n", "--", *argv))
+        return ["ssh", "-q", "-i", str(KEY), *options.split(), f"{image.USER}@{address}", command]
+
+    def wait_for_guest(self, node: str, address: str) -> None:
+        """Wait until systemd in a guest says that it runs. Raises LabError."""
+        guest, end, state = self.guest(node), time.monotonic() + guests.BOOT_LIMIT, ""
+        while state != "running":
+            asked = subprocess.run(
+                self.ssh(address, "systemctl", "is-system-running"), capture_output=True, text=True, check=False
+            )
+            state = asked.stdout.strip()
+            if state == "degraded":
+                argv = self.ssh(address, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
+                failed = run(argv, check=False).strip()
+                raise LabError(f"guest {node} started with failed units: {failed or 'unknown'}")
+            if not guest.pid():
+                raise LabError(f"guest {node} has ended; its console says: {guest.said()}")
+            if time.monotonic() > end:
+                raise LabError(
+                    f"guest {node} did not start within {guests.BOOT_LIMIT:.0f} s; systemd says: {state or 'nothing'}; "
+                    f"its console says: {guest.said()}"
+                )
+            time.sleep(0.5)
+
+    def _start_guest(self, node: dict[str, Any], address: str, words: dict[str, list[str]], record: Record) -> None:
+        """Start a guest unless it runs. Raises LabError."""
+        name = str(node["name"])
+        guest = self.guest(name)
+        if guest.pid():
+            return
+        bridge = f"br-{run(['docker', 'network', 'inspect', '--format={{.Id}}', self.prefix]).strip()[:12]}"
+        key = self._host_key(name)
+        if not key.exists():
+            key.parent.mkdir(parents=True, exist_ok=True)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key)])
+        gateway = f"{address.rpartition('.')[0]}.1"
+        public = KEY.with_suffix(".pub").read_text(encoding="ascii")
+        given = guests.given(name, f"{address}/24", gateway, words, public, key)
+        guest.make(bridge, given, str(node.get("memory", guests.MEMORY)), record)
+
+    def _host_key(self, node: str) -> pathlib.Path:
+        """Return where the host key of a guest is: made here, and so known before it is asked."""
+        return self.directory / "host_keys" / node
 
     def _present(self) -> dict[str, str]:
         """Return the laboratory's containers and their states."""
@@ -179,6 +261,10 @@ class Laboratory:
 
     def _exec(self, node: str, *argv: str) -> str:
         return run(["docker", "exec", self.container(node), *argv], limit=30, check=False).strip()
+
+
+def _public(key: pathlib.Path) -> str:
+    return " ".join(key.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
 
 
 def _make_key() -> None:

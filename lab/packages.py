@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import re
 import shutil
 import subprocess
@@ -25,6 +26,12 @@ COMMANDS = {
     "/usr/lib/openssh/sftp-server": "openssh-sftp-server",
     "setfacl": "acl",
     "mke2fs": "e2fsprogs",
+}
+#: Files that the deep tests need besides -> Debian package that brings it: guests, and what builds a library for them
+DEEP_FILES = {
+    "/usr/bin/linux.uml": "user-mode-linux",
+    "/usr/bin/gcc": "gcc",
+    "/usr/include/stdlib.h": "libc6-dev",
 }
 ENGINE = "docker.io"
 _INSTALL = ("apt-get", "install", "--no-install-recommends", "-y")
@@ -54,9 +61,14 @@ class Installation:
         return lines
 
 
-def missing(*, engine: bool) -> list[str]:
-    """Return the packages that the laboratory lacks; with `engine`, those for a container engine as well."""
+def missing(*, engine: bool, deep: bool = False) -> list[str]:
+    """Return the packages that the laboratory lacks; with `engine`, those for a container engine as well.
+
+    With `deep` those that the deep tests need are among them.
+    """
     wanted = [package for command, package in COMMANDS.items() if not shutil.which(command)]
+    if deep:
+        wanted += [package for path, package in DEEP_FILES.items() if not pathlib.Path(path).exists()]
     if engine and not shutil.which("dockerd"):
         wanted.append(ENGINE)
     probe = subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True, check=False)

@@ -88,6 +88,36 @@ class Node:
         subprocess.run(["docker", verb, self.container], check=True, capture_output=True, timeout=60)
 
 
+@dataclass(frozen=True)
+class GuestNode(Node):
+    """A node that is a guest, with a kernel of its own: it is asked over ssh, as by Ansible."""
+
+    laboratory: Laboratory
+    address: str
+
+    def run(self, *argv: str, limit: float = 60, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as root on the guest."""
+        how: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        return subprocess.run(
+            self.laboratory.ssh(self.address, *argv), capture_output=True, text=True, timeout=limit, check=False, **how
+        )
+
+    def engine(self, verb: str) -> None:
+        """Let what happens to the container of another node happen to the guest: kill, start, pause, unpause."""
+        guest = self.laboratory.guest(self.name)
+        if verb != "start":
+            {"kill": guest.kill, "pause": guest.pause, "unpause": guest.unpause}[verb]()
+            return
+        guest.start()
+        self.laboratory.wait_for_guest(self.name, self.address)
+
+    def reboot(self) -> None:
+        """Start it anew. Its kernel is ended from here: one that starts itself anew has lost its network."""
+        self.run("sync")
+        self.engine("kill")
+        self.engine("start")
+
+
 class Scenario:
     """The scenario that molecule runs."""
 
@@ -106,7 +136,15 @@ class Scenario:
         """Return the nodes by name, as the scenario's molecule.yml names them."""
         config = yaml.safe_load((self.directory / "molecule.yml").read_text(encoding="utf-8"))
         laboratory = Laboratory(self.name)
-        return {one["name"]: Node(one["name"], laboratory.container(one["name"])) for one in config["platforms"]}
+        return {one["name"]: self._node(one, laboratory) for one in config["platforms"]}
+
+    def _node(self, platform: dict[str, Any], laboratory: Laboratory) -> Node:
+        name = platform["name"]
+        if not platform.get("guest"):
+            return Node(name, laboratory.container(name))
+        rows = json.loads((pathlib.Path(os.environ["MOLECULE_INSTANCE_CONFIG"])).read_text(encoding="utf-8"))
+        address = next(row["address"] for row in rows if row["instance"] == name)
+        return GuestNode(name, "", laboratory, address)
 
     def argv(self, playbook: str | pathlib.Path, *options: str) -> list[str]:
         """Return the command line that runs a playbook of the scenario, or one by its collection name."""

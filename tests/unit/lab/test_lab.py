@@ -161,7 +161,7 @@ def test_plan_says_what_is_missing(
 def test_nothing_missing_nothing_announced(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """The second time there is nothing to say, and nothing is recorded or done."""
     monkeypatch.setattr(machine, "engine_data", lambda: tmp_path)
-    monkeypatch.setattr(packages, "missing", lambda *, engine: ["docker.io"] if engine else [])
+    monkeypatch.setattr(packages, "missing", lambda *, engine, deep=False: ["docker.io"] if engine else [])
     monkeypatch.setattr(environment.Environment, "is_current", lambda _self: True)
     monkeypatch.setattr(image, "exists", lambda: True)
     assert machine.plan([environment.MAIN]).lines() == []
