@@ -103,6 +103,23 @@ def test_action_runs_once_for_a_burst(nodes: Nodes) -> None:
     assert {name: starts(node) - before[name] for name, node in nodes.items()} == {"n1": 0, "n2": 1}
 
 
+@pytest.mark.parametrize(("name", "daemon"), [("n1", "at-once"), ("n2", "at-once"), ("n2", "settled")])
+def test_a_daemon_that_an_action_starts_goes_on(nodes: Nodes, by_hand: None, name: str, daemon: str) -> None:
+    """What an action's init script starts is not ended with the unit that ran the action, on neither side."""
+    node = nodes[name]
+    node.out("rm", "-f", f"/run/{daemon}.pid")
+    nodes["n1"].out("mkdir", "-p", "/srv/web/daemons")
+    nodes["n1"].write(f"/srv/web/daemons/{daemon} {name}", "x")
+    assert synchronise(nodes["n1"]).returncode == 0
+    number = str(wait_for(lambda: node.read(f"/run/{daemon}.pid"), "the daemon", limit=30)).strip()
+    unit = node.out("cat", f"/proc/{number}/cgroup").strip().rpartition("/")[2]
+    assert unit.endswith(".service")
+    ended = ("systemctl", "show", "-P", "ActiveState", unit)
+    wait_for(lambda: node.out(*ended).strip() in {"inactive", "failed"}, f"the end of {unit}", limit=30)
+    assert node.read(f"/proc/{number}/comm") == "sleep\n", unit
+    node.out("kill", number)
+
+
 def test_conflict_does_not_run_the_action_again_and_again(nodes: Nodes, by_hand: None) -> None:
     """A conflict fails every run until it is decided, without asking the peer again; other files are sent meanwhile."""
     for node in nodes.values():

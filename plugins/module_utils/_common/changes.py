@@ -13,6 +13,7 @@ import time
 from typing import Callable, Iterable, Iterator
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.process import end_with_parent
 
 #: Seconds without a change after which a burst is over, and the longest that a burst can put a run off.
 SETTLE, LONGEST = 0.03, 1.0
@@ -58,7 +59,14 @@ class Watch:
             for paths, options in ((directories, ["--recursive"]), (single, [])):
                 if paths:
                     argv = [*_INOTIFYWAIT, *options, "--", *sorted(map(os.fsdecode, paths))]
-                    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.PIPE)
+                    process = subprocess.Popen(  # what runs there takes no lock: a system call, loaded before
+                        argv,
+                        stdin=subprocess.DEVNULL,
+                        stdout=told,
+                        stderr=subprocess.PIPE,
+                        # Nobody else ends it: systemd ends the watch alone, and what actions started goes on
+                        preexec_fn=end_with_parent,  # noqa: PLW1509  # pylint: disable=subprocess-popen-preexec-fn
+                    )
                     self._processes.append(process)
         finally:
             os.close(told)

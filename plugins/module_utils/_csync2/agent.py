@@ -116,12 +116,14 @@ def watch(agent: Agent, watched: Watch) -> int:
 def act(command: str, settle: float, limit: float, directory: str = "/run") -> int:
     """Run a command once, `settle` seconds after the first change of a burst; what comes later is run after it.
 
-    The caller, csync2, is not kept waiting: under systemd the work goes to a transient unit, since whatever the unit of
-    csync2 itself started ends with it.
+    The caller, csync2, is not kept waiting: under systemd the work goes to a transient unit, since the unit of csync2
+    itself lasts no longer than a peer's connection.
     """
     if pathlib.Path("/run/systemd/system").is_dir() and not os.environ.get("CLUSTERKIT_DETACHED"):
         again = [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]  # noqa: PTH100  # argv of this program
-        argv = ["systemd-run", "--quiet", "--collect", "--no-block", "--setenv=CLUSTERKIT_DETACHED=1", "--", *again]
+        argv = ["systemd-run", "--quiet", "--collect", "--no-block", "--setenv=CLUSTERKIT_DETACHED=1"]
+        # A daemon that the command starts outlives it, as it does where somebody types the command
+        argv += ["--property=KillMode=process", "--", *again]
         Runner().run(argv, limit=30)
         return 0
     name = hashlib.sha256(command.encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from typing import Any, Collection, Iterator, Sequence
 
 import pytest
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import agent
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Group, Host
@@ -169,6 +170,24 @@ def test_action_runs_once_for_a_burst_and_again_after_it(
     for thread in (*burst, late):
         thread.join(timeout=10)
     assert log.read_text(encoding="utf-8").count("ran") == 2
+
+
+def test_under_systemd_an_action_has_a_unit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What csync2 calls hands the work on at once; a daemon that the command starts is not ended with that unit."""
+    asked: list[list[str]] = []
+
+    def execute(_self: Runner, argv: list[str], *_others: object) -> Outcome:
+        asked.append(argv)
+        return Outcome(0)
+
+    monkeypatch.delenv("CLUSTERKIT_DETACHED", raising=False)
+    monkeypatch.setattr(pathlib.Path, "is_dir", lambda path: str(path) == "/run/systemd/system")
+    monkeypatch.setattr(Runner, "execute", execute)
+    assert agent.act("exit 7", 0, 10) == 0
+    (argv,) = asked
+    options = argv[1 : argv.index("--")]
+    assert argv[0] == "systemd-run"
+    assert {"--no-block", "--setenv=CLUSTERKIT_DETACHED=1", "--property=KillMode=process"} <= set(options)
 
 
 def test_action_failure_is_its_exit_code(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
