@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-import tempfile
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
@@ -80,21 +79,22 @@ class Certificates:
     def make(self, subject: str, bits: int, days: int, renew_days: int = 0) -> None:
         """Make a key and a certificate and put both in place; killed in between, the next inspection tells.
 
-        Nothing is put in place that would have to be made anew at once.
+        Nothing is put in place that would have to be made anew at once. Until then the key is in memory alone: no disk
+        has it, and nothing of it stays behind when this process is killed.
         """
-        try:
-            with tempfile.TemporaryDirectory(prefix=".clusterkit-", dir=str(self._key.parent)) as directory:
-                key, certificate = pathlib.Path(directory) / "key", pathlib.Path(directory) / "certificate"
-                argv = ["openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-sha256", "-days", str(days)]
-                argv += ["-keyout", str(key), "-out", str(certificate), "-utf8", "-subj", _for_openssl(subject)]
-                self._runner.run(argv, limit=120)
-                made = Certificates(str(key), str(certificate), self._runner).inspect(subject, bits, renew_days)
-                if made.problem:
-                    raise ClusterkitError(f"a certificate made with these options does not fit them: {made.problem}")
-                write_atomically(str(self._key), key.read_bytes(), mode=KEY_MODE)
-                write_atomically(str(self._certificate), certificate.read_bytes(), mode=CERTIFICATE_MODE)
-        except OSError as error:
-            raise ClusterkitError(f"cannot make a key in {self._key.parent}: {error.strerror}") from None
+        wanted = _for_openssl(subject)
+        for path in (self._key, self._certificate):
+            if not path.parent.is_dir():
+                raise ClusterkitError(f"cannot write {path}: there is no directory {path.parent}")
+        with self._runner.secret_files("", "", mode=KEY_MODE) as (key, certificate):
+            argv = ["openssl", "req", "-x509", "-newkey", f"rsa:{bits}", "-nodes", "-sha256", "-days", str(days)]
+            argv += ["-keyout", key, "-out", certificate, "-utf8", "-subj", wanted]
+            self._runner.run(argv, limit=120)
+            made = Certificates(key, certificate, self._runner).inspect(subject, bits, renew_days)
+            if made.problem:
+                raise ClusterkitError(f"a certificate made with these options does not fit them: {made.problem}")
+            write_atomically(str(self._key), pathlib.Path(key).read_bytes(), mode=KEY_MODE)
+            write_atomically(str(self._certificate), pathlib.Path(certificate).read_bytes(), mode=CERTIFICATE_MODE)
 
     def wrong_modes(self) -> list[pathlib.Path]:
         """Return the files whose mode lets others in, or csync2 not."""

@@ -109,7 +109,10 @@ def test_regenerate(run_module: RunModule, options: dict[str, Any]) -> None:
         ({"subject": "csync2"}, "subject is 'csync2': write attributes as in 'CN=csync2' or 'O=Example,CN=csync2'"),
         ({"days": 10, "renew_days": 20}, "a certificate made with these options does not fit them: valid until "),
         ({"bits": "many"}, "bits"),
-        ({"key_path": "/does/not/exist/key"}, "cannot make a key in /does/not/exist: No such file or directory"),
+        (
+            {"key_path": "/does/not/exist/key"},
+            "cannot write /does/not/exist/key: there is no directory /does/not/exist",
+        ),
     ],
 )
 def test_bad_input(run_module: RunModule, options: dict[str, Any], change: dict[str, Any], message: str) -> None:

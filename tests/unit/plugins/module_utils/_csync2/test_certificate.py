@@ -9,10 +9,11 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.certificate import Certificates, Pair
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import certificate_fingerprint
@@ -150,9 +151,33 @@ def test_what_would_be_made_anew_each_time_is_not_put_in_place(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_new_key_is_in_no_file_until_it_is_put_in_place(
+    pair: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever a program runs, neither the directory nor that of temporary files has what a kill could leave."""
+    seen: list[tuple[list[str], list[str]]] = []
+    execute = Runner.execute
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def watched(self: Runner, argv: list[str], *others: Any) -> Outcome:
+        done = execute(self, argv, *others)
+        seen.append((argv, sorted(str(path) for path in tmp_path.rglob("*"))))
+        return done
+
+    monkeypatch.setattr(Runner, "execute", watched)
+    pair.make("CN=csync2", BITS, days=30)
+    assert [argv[1] for argv, _files in seen] == ["req", "x509", "pkey", "pkey"]
+    assert all(files == [str(temporary)] for _argv, files in seen), seen
+    assert (tmp_path / "key").read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert pair.inspect("CN=csync2", BITS).problem == ""
+
+
 def test_missing_directory(tmp_path: Path) -> None:
     pair = Certificates(str(tmp_path / "none" / "key"), str(tmp_path / "none" / "cert"), Runner())
-    with pytest.raises(ClusterkitError, match=r"cannot make a key in .*/none: No such file or directory"):
+    with pytest.raises(ClusterkitError, match=r"cannot write .*/none/key: there is no directory .*/none"):
         pair.make("CN=csync2", BITS, days=30)
 
 
