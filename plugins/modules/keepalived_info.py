@@ -130,6 +130,12 @@ configured:
   type: dict
   returned: always
   sample: {}
+firewalls:
+  description: The firewalls that run on this host.
+  type: list
+  elements: str
+  returned: always
+  sample: [ufw]
 """
 
 import os
@@ -139,6 +145,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import firewall
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
@@ -184,6 +191,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "foreign": config.foreign(text),
         "config_path": wanted["config_path"],
         "configured": configured,
+        "firewalls": firewall.names(runner),
     }
 
 

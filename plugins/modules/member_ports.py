@@ -31,7 +31,7 @@ options:
     type: str
     required: true
   ports:
-    description: Ports, each with its protocol.
+    description: Ports, each with its protocol, such as V(30865/tcp); V(vrrp) for that protocol, which has no ports.
     type: list
     elements: str
     default: []
@@ -84,7 +84,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.modu
 
 def told(openings: Iterable[firewall.Opening]) -> list[str]:
     """Return openings as people read them."""
-    return [f"{one.port}/{one.protocol} from {one.address}" for one in openings]
+    return [f"{'/'.join(filter(None, (one.port, one.protocol)))} from {one.address}" for one in openings]
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:

@@ -177,6 +177,51 @@ def test_within_a_second_where_that_was_asked_for(scenario: Scenario, nodes: Nod
     assert scenario.play(ROLE).check().changed
 
 
+def test_each_firewall_lets_the_others_advertisements_in(nodes: Nodes) -> None:
+    """From the other member alone; also by multicast, which no firewall takes for an answer."""
+    addresses = {name: nodes[name].out("hostname", "-i").split()[0] for name in ("lb1", "lb2")}
+    assert f"ufw allow from {addresses['lb2']} proto vrrp" in nodes["lb1"].out("ufw", "show", "added")
+    rule = f'rule family="ipv4" source address="{addresses["lb1"]}" protocol value="vrrp" accept'
+    for kind in ("--quiet", "--permanent"):
+        assert nodes["lb2"].run("firewall-cmd", kind, f"--query-rich-rule={rule}").returncode == 0
+
+
+def test_by_multicast_there_is_one_holder_as_well(scenario: Scenario, nodes: Nodes, address: str) -> None:
+    """Through both firewalls; the other one takes over, and there is one way back."""
+    assert scenario.play(ROLE, variables={"keepalived_multicast": True}).check().changed
+    lost = held(nodes, address)
+    with stopped(nodes[lost]):
+        assert held(nodes, address) == peer(nodes, lost).name
+    wait_for(lambda: state(nodes[lost]) == "BACKUP", f"{lost} stands by", 60)
+    assert scenario.play(ROLE).check().changed
+
+
+def test_a_preferred_one_takes_its_address_back(scenario: Scenario, nodes: Nodes, address: str) -> None:
+    """Where that was asked for: the other one has it only while the preferred one is not well."""
+    preferring = {"keepalived_instances": [{**INSTANCE, "addresses": [address], "preferred": "lb2", "preempt": True}]}
+    assert scenario.play(ROLE, variables=preferring).check().changed
+    wait_for(lambda: holders(nodes, address) == ["lb2"], "the preferred one", 60)
+    with stopped(nodes["lb2"]):
+        wait_for(lambda: holders(nodes, address) == ["lb1"], "the other one", 60)
+    wait_for(lambda: holders(nodes, address) == ["lb2"], "the preferred one again", 60)
+    assert scenario.play(ROLE, variables=preferring).check().changed == set()
+    assert scenario.play(ROLE).check().changed
+
+
+def test_a_program_listens_on_the_address_before_it_comes(scenario: Scenario, nodes: Nodes, address: str) -> None:
+    """On the member that does not hold it, where that was asked for."""
+    waiting = peer(nodes, held(nodes, address))
+    for node in (nodes["lb1"], nodes["lb2"]):
+        # Of a container's kernel only the network is its own, and still nobody may set it
+        node.out("mount", "-o", "remount,rw", "/proc/sys")
+    listen = ("python3", "-c", "import socket, sys; socket.create_server((sys.argv[1], 8099))", address)
+    assert "Cannot assign requested address" in waiting.run(*listen).stderr
+    asked = {"keepalived_nonlocal_bind": True}
+    assert scenario.play(ROLE, variables=asked).check().changed
+    waiting.out(*listen)
+    assert scenario.play(ROLE, variables=asked).check().changed == set()
+
+
 def test_who_else_is_on_the_network_is_noticed(scenario: Scenario, nodes: Nodes, address: str) -> None:
     """Another cluster with the same number, of the inventory or heard, and an address that somebody has: refused."""
     node = nodes["s1"]

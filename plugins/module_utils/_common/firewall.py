@@ -22,12 +22,17 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 
 NOTES = "/var/lib/clusterkit/ports"
 _LIMIT = 60.0
+#: Protocols without ports, by the names that both firewalls know.
+_PORTLESS = ("vrrp",)
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, order=True)
 class Opening:
-    """A port (such as '30865') of a protocol ('tcp' or 'udp') that one address may connect to."""
+    """A port (such as '30865') of a protocol ('tcp' or 'udp') that one address may connect to.
+
+    Of a protocol that has no ports, such as 'vrrp', `port` is empty.
+    """
 
     address: str
     port: str
@@ -84,10 +89,8 @@ class Firewalld:
     @staticmethod
     def _rule(opening: Opening) -> str:
         family = f"ipv{ipaddress.ip_address(opening.address).version}"
-        return (
-            f'rule family="{family}" source address="{opening.address}" '
-            f'port port="{opening.port}" protocol="{opening.protocol}" accept'
-        )
+        what = f'port port="{opening.port}" protocol' if opening.port else "protocol value"
+        return f'rule family="{family}" source address="{opening.address}" {what}="{opening.protocol}" accept'
 
 
 class Ufw:
@@ -117,7 +120,8 @@ class Ufw:
     @staticmethod
     def _rule(opening: Opening) -> list[str]:
         # In the order in which `ufw show added` prints it
-        return ["allow", "from", opening.address, "to", "any", "port", opening.port, "proto", opening.protocol]
+        port = ["to", "any", "port", opening.port] if opening.port else []
+        return ["allow", "from", opening.address, *port, "proto", opening.protocol]
 
 
 def names(runner: Runner, ufw_configuration: str = "/etc/ufw/ufw.conf") -> list[str]:
@@ -182,7 +186,7 @@ class Openings:
 
 
 def openings(addresses: Iterable[str], ports: Iterable[str]) -> list[Opening]:
-    """Return an opening for each address and port; a port is '30865/tcp'. Raises ClusterkitError."""
+    """Return an opening for each address and port; a port is '30865/tcp', or 'vrrp'. Raises ClusterkitError."""
     out = []
     for address in addresses:
         try:
@@ -190,7 +194,10 @@ def openings(addresses: Iterable[str], ports: Iterable[str]) -> list[Opening]:
         except ValueError:
             raise ClusterkitError(f"{address!r} is no address: a firewall takes addresses, not names") from None
         for port in ports:
+            if port in _PORTLESS:
+                out.append(Opening(address, "", port))
+                continue
             if not re.fullmatch(r"[0-9]{1,5}/(tcp|udp)", port):
-                raise ClusterkitError(f"port is {port!r}: write it as '30865/tcp'")
+                raise ClusterkitError(f"port is {port!r}: write it as '30865/tcp', or {' or '.join(_PORTLESS)}")
             out.append(Opening(address, *port.split("/")))
     return out

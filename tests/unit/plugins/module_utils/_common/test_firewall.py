@@ -115,8 +115,23 @@ def test_bad_input_is_named() -> None:
     assert openings(["192.0.2.11"], ["30865/tcp"]) == [ONE]
     with pytest.raises(ClusterkitError, match="'idp1' is no address"):
         openings(["idp1"], ["30865/tcp"])
-    with pytest.raises(ClusterkitError, match="port is '30865': write it as"):
+    with pytest.raises(ClusterkitError, match="port is '30865': write it as '30865/tcp', or vrrp"):
         openings(["192.0.2.11"], ["30865"])
+
+
+def test_a_protocol_without_ports_is_opened_as_such(tmp_path: pathlib.Path) -> None:
+    """As ufw 0.36.2 lists it: it leaves out the destination, where no port is given."""
+    ufw, firewalld = UfwThatIsPlayed(), FirewalldThatIsPlayed()
+    kept = Openings("keepalived", [Ufw(ufw), Firewalld(firewalld)], str(tmp_path))
+    wanted = openings(["192.0.2.11"], ["vrrp"])
+    kept.apply(*kept.plan(wanted))
+    assert ufw.rules == ["ufw allow from 192.0.2.11 proto vrrp comment 'cluster member'"]
+    assert firewalld.rules[True] == {
+        'rule family="ipv4" source address="192.0.2.11" protocol value="vrrp" accept',
+    }
+    assert kept.plan(wanted) == ([], []) and kept.plan([]) == ([], wanted)
+    kept.apply(*kept.plan([]))
+    assert not ufw.rules and not firewalld.rules[True] | firewalld.rules[False]
 
 
 def test_a_note_that_is_none_is_an_error(tmp_path: pathlib.Path) -> None:
