@@ -31,7 +31,13 @@ from typing import Any, Iterator, Mapping, Sequence
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.process import end_with_parent
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.progress import Progress
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Matcher, fixed_parts
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
+    PROBE_GROUP,
+    Config,
+    Group,
+    Matcher,
+    fixed_parts,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.state import walk
 
 #: The staging directory, in an included directory or, where that is missing, in the one above it.
@@ -83,7 +89,7 @@ def census(config: Config, name: str) -> dict[str, dict[str, Any]]:
     Raises ClusterkitError for a directory that cannot be read.
     """
     out = {}
-    for group in config.groups_of(name):
+    for group in _groups_of(config, name):
         matcher = Matcher(replace(config, groups=[group]), name)
         files = sum(1 for start in matcher.starts for _entry in walk(start, matcher))
         slave = any(host.slave and host.name.lower() == name.lower() for host in group.hosts)
@@ -129,10 +135,15 @@ def shared(config: Config, source: str, newcomer: str) -> Config:
     theirs = config.groups_of(newcomer)
     groups = [
         group
-        for group in config.groups_of(source)
+        for group in _groups_of(config, source)
         if group in theirs and not any(host.slave and host.name.lower() == source.lower() for host in group.hosts)
     ]
     return replace(config, groups=groups)
+
+
+def _groups_of(config: Config, name: str) -> list[Group]:
+    """Return a host's groups but for that of verifications: in there each member's file has to come from itself."""
+    return [group for group in config.groups_of(name) if group.name != PROBE_GROUP]
 
 
 def roots(config: Config, name: str) -> list[Root]:

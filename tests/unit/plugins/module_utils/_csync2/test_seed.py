@@ -22,7 +22,14 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.bund
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.progress import Progress
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import seed
-from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Group, Host, render
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
+    PROBE_GROUP,
+    Config,
+    Group,
+    Host,
+    render,
+    with_probe,
+)
 
 ASKED = "rsync --server --sender -lHogDtpAXRe.LsfxCIvu --timeout=60 --numeric-ids --files-from list --from0 . {}"
 Tree = dict[str, Any]
@@ -372,6 +379,14 @@ def test_census_counts_by_csync2s_rules(seeding: Seeding) -> None:
     seeding.config.groups[0].hosts[0] = Host("n1", slave=True)
     assert seed.census(seeding.config, "n1") == {"web": {"files": 3, "gives": False}}
     assert seed.shared(seeding.config, "n1", "n2").groups == []
+
+
+def test_what_verifications_send_is_not_seeded(seeding: Seeding) -> None:
+    """A probe that came by rsync would show that csync2 sends files where it does not."""
+    config = with_probe(seeding.config, ["n1", "n2"], "/k")
+    assert [group.name for group in config.groups_of("n1")] == ["web", PROBE_GROUP]
+    assert seed.shared(config, "n1", "n2") == seed.shared(seeding.config, "n1", "n2")
+    assert list(seed.census(config, "n1")) == ["web"]
 
 
 def test_roots_are_directories_above_wildcards_each_once() -> None:
