@@ -30,6 +30,8 @@ DEFAULT_MODE = 0o600
 _MARK = ".clusterkit-"
 #: A file name holds 255 bytes on all usual file systems; this leaves room for the dot, the mark and the random part.
 _LONGEST_STEM = 200
+#: Names on the way to a file after which links are taken to lead in a circle; the kernel follows forty.
+_LONGEST_WAY = 4096
 #: Signatures of the old content: wrong on the new one.
 _XATTRS_OF_CONTENT = ("security.ima", "security.evm")
 #: What a file system has not, or does not let this user set, cannot be kept: shutil.copystat sees it the same way.
@@ -63,6 +65,36 @@ def status_if_exists(path: str) -> os.stat_result | None:
     if not stat.S_ISREG(status.st_mode):
         raise ClusterkitError(f"{path} is no regular file: expected a file, or nothing there")
     return status
+
+
+def in_chroot(root: str, path: str) -> str:
+    """Return the path by which this process reaches what a process with the root directory `root` calls `path`.
+
+    Links are followed as that process follows them: an absolute one begins at `root`, and `..` leads no further up.
+    What of the path is not there is taken as it is written. Raises ClusterkitError.
+    """
+    below = Path("/")
+    left = list(reversed(Path(path).parts))
+    for _turn in range(_LONGEST_WAY):
+        if not left:
+            return str(Path(root, *below.parts[1:]))
+        name = left.pop()
+        if name in ("/", ".."):
+            below = below.parent if name == ".." else Path("/")
+            continue
+        try:
+            leads_to = os.readlink(Path(root, *below.parts[1:], name))
+        except FileNotFoundError:
+            leads_to = ""
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTDIR):
+                raise _failed("look at", f"{path} in {root}", error) from None
+            leads_to = ""  # no link, or below something that is no directory
+        if leads_to:
+            left += reversed(Path(leads_to).parts)
+        else:
+            below /= name
+    raise ClusterkitError(f"{path} in {root} leads through symbolic links without end: look at them")
 
 
 def write_atomically(

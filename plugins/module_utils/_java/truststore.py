@@ -22,16 +22,21 @@ _PLACES = ("lib/security/cacerts", "jre/lib/security/cacerts")
 
 
 def default_path(java_home: str, chroot: str = "") -> str:
-    """Return the truststore that a Java uses by itself, as a path below `chroot`. Raises ClusterkitError."""
+    """Return the truststore that a Java uses by itself, as a path in `chroot`. Raises ClusterkitError."""
     for place in _PLACES:
         path = f"{java_home}/{place}"
-        if Path(f"{chroot}{path}").is_file():
+        if Path(_outside(chroot, path)).is_file():
             return path
     raise ClusterkitError(f"{java_home} has no truststore: neither of {', '.join(_PLACES)}")
 
 
+def _outside(chroot: str, path: str) -> str:
+    """Return where a path in `chroot` is: its links lead elsewhere in there, and the same ones here to the host's."""
+    return files.in_chroot(chroot, path) if chroot else path
+
+
 class Truststore:
-    """The truststore `path`. With `chroot` keytool runs in there, and the path is one below it."""
+    """The truststore `path`. With `chroot` keytool runs in there, and the path is one in there."""
 
     def __init__(self, path: str, password: str, keytool: str, runner: Runner, chroot: str = "") -> None:
         self._path = path
@@ -56,12 +61,13 @@ class Truststore:
                 pem = ssl.DER_cert_to_PEM_cert(der)
                 self._keytool.call("-importcert", copy, self._password, "-noprompt", alias=alias, stdin=pem)
             content = files.read_if_exists(f"{self._chroot}{copy}") or b""
-            files.write_atomically(f"{self._chroot}{self._path}", content)
+            files.write_atomically(_outside(self._chroot, self._path), content)
 
     @contextlib.contextmanager
     def _copy(self) -> Iterator[str]:
-        content = files.read_if_exists(f"{self._chroot}{self._path}") or b""
-        with tempfile.TemporaryDirectory(dir=f"{self._chroot}/tmp", prefix="clusterkit-") as directory:
+        content = files.read_if_exists(_outside(self._chroot, self._path)) or b""
+        place = _outside(self._chroot, "/tmp")  # noqa: S108  # in it a directory is made that is closed to others
+        with tempfile.TemporaryDirectory(dir=place, prefix="clusterkit-") as directory:
             copy = f"{directory}/{Path(self._path).name}"
             files.write_atomically(copy, content, durable=False)
-            yield copy[len(self._chroot) :]
+            yield f"/{Path(copy).relative_to(self._chroot)}" if self._chroot else copy

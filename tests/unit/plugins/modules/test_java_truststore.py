@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common import files
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
 from ansible_collections.clusterkit.middleware.plugins.modules import java_truststore
 
@@ -39,7 +40,7 @@ class Keytool:
             return Outcome(1, b"keytool error: java.io.IOException: keystore password was incorrect")
         store = Path(argv[argv.index("-keystore") + 1])
         if argv[0] == "chroot":
-            store = Path(argv[1] + str(store))
+            store = Path(files.in_chroot(argv[1], str(store)))
         entries = dict(line.split(" ", 1) for line in store.read_text(encoding="ascii").splitlines())
         if verb == "-list":
             said = "".join(
@@ -111,6 +112,28 @@ def test_in_a_chroot(run_module: RunModule, keytool: Keytool, store: Path, tmp_p
     assert done["path"] == "/java/lib/security/cacerts"
     assert all(argv[:3] == ["chroot", str(tmp_path), "/java/bin/keytool"] for argv in keytool.calls)
     assert "new new" in store.read_text(encoding="ascii")
+
+
+def test_links_in_a_chroot_lead_nowhere_outside(run_module: RunModule, keytool: Keytool, tmp_path: Path) -> None:
+    """Distributions link a Java's truststore to one of the system's: that is the one in there, not the host's own."""
+    system, root = tmp_path / "system" / "cacerts", tmp_path / "root"
+    inside = root / system.relative_to("/")
+    link = root / "java" / "lib" / "security" / "cacerts"
+    for path in (system, inside):
+        path.parent.mkdir(parents=True)
+        path.write_text(f"of {path.parts[1]}\n", encoding="ascii")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(system)
+    (root / "tmp").mkdir(exist_ok=True)
+    before = system.read_bytes()
+    done = call(run_module, link, chroot=f"{root}/", java_home="/java", certificates={"new": pem("new")})
+    assert (done["changed"], done["path"]) == (True, "/java/lib/security/cacerts")
+    assert "new new" in inside.read_text(encoding="ascii")
+    assert system.read_bytes() == before
+    assert link.is_symlink()
+    assert list((root / "tmp").glob("clusterkit-*")) == []
+    again = call(run_module, link, chroot=f"{root}/", java_home="/java", certificates={"new": pem("new")})
+    assert not again["changed"]
 
 
 @pytest.mark.parametrize(

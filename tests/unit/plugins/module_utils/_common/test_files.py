@@ -53,6 +53,36 @@ def in_child(action: Callable[[], Any]) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+@pytest.mark.parametrize(
+    ("path", "reached"),
+    [
+        ("/", ""),
+        ("/plain/file", "plain/file"),
+        ("/plain/../../../plain/./file", "plain/file"),
+        ("/absolute/file", "plain/file"),
+        ("/relative/file", "plain/file"),
+        ("/up/file", "plain/file"),
+        ("/chain/file", "plain/file"),
+        ("/to-root/plain", "plain"),
+        ("/dangling/file", "nowhere/file"),
+        ("/absent/../plain/file", "plain/file"),
+        ("/plain/file/below", "plain/file/below"),
+    ],
+)
+def test_paths_in_a_chroot(tmp_path: Path, path: str, reached: str) -> None:
+    """Links are followed as in there: the file that has the same path outside is another one."""
+    root = tmp_path / "root"
+    (root / "plain").mkdir(parents=True)
+    (root / "plain" / "file").write_bytes(OLD)
+    links = {"absolute": "/plain", "relative": "plain", "up": "../../../plain", "chain": "/absolute", "to-root": "/"}
+    for name, leads_to in {**links, "dangling": "/nowhere", "circle": "/circle"}.items():
+        (root / name).symlink_to(leads_to)
+    assert files.in_chroot(str(root), path) == str(root / reached)
+    assert files.in_chroot(f"{root}/", path.lstrip("/")) == str(root / reached)
+    with pytest.raises(ClusterkitError, match="leads through symbolic links without end"):
+        files.in_chroot(str(root), "/circle/file")
+
+
 def test_new_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "new"
     write_atomically(str(path), NEW)
