@@ -169,9 +169,9 @@ class Scenario:
         playbook: str | pathlib.Path = "converge.yml",
         *options: str,
         variables: dict[str, Any] | None = None,
-        limit: float = 300,
+        limit: float = 1200,
     ) -> Run:
-        """Run a playbook and return what it changed. `limit` is in seconds."""
+        """Run a playbook and return what it changed; `limit` (seconds) is for one that hangs, not a slow one."""
         more = ["-e", json.dumps(variables)] if variables else []
         environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORCE_COLOR": "0"}
         process = subprocess.Popen(

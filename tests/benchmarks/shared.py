@@ -36,7 +36,7 @@ def play(inventory: pathlib.Path, playbook: pathlib.Path, *options: str) -> floa
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
         cwd=ROOT,
     )

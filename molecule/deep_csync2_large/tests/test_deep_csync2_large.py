@@ -106,7 +106,7 @@ def test_killed_while_seeding(
         process.wait(timeout=600)
     else:
         kill_with_descendants(process)
-    scenario.play(limit=900).check()
+    scenario.play().check()
     assert listing(nodes["n1"]) == listing(nodes["n2"])
     assert left(nodes) == []
     assert scenario.play().check().changed == set()

@@ -99,7 +99,7 @@ def test_a_set_up_that_is_cut_off_is_begun_anew(scenario: Scenario, nodes: Nodes
         kill_with_descendants(process)
     wait_for(lambda: node.run("pgrep", "--full", "DsReplication").returncode != 0, "the end of dsreplication", 120)
     assert find(node, "(uid=first)") == 0
-    run = scenario.play(limit=400).check()
+    run = scenario.play().check()
     assert ("n2", "Get the entries") in {(host, name.rpartition(" : ")[2]) for host, name in run.changed}
     assert find(node, "(uid=first)") == 1
     assert node.run("test", "-e", "/opt/opendj/.clusterkit-incomplete").returncode == 1
@@ -129,7 +129,7 @@ def test_the_same_entry_added_on_two_is_reported(nodes: Nodes, scenario: Scenari
         subprocess.run(argv, check=True, timeout=60)
     for node in nodes.values():
         wait_for(lambda node=node: find(node, "(ds-sync-conflict=*)") > 0, f"the conflict on {node.name}", 120)
-    complaint = scenario.play(limit=400).complaint()
+    complaint = scenario.play().complaint()
     assert "has two entries uid=conflict-0,ou=people,o=site: decide, and delete one" in complaint
     nodes["n1"].out("python3", "-c", RESOLVE, stdin=PASSWORD)
     for node in nodes.values():
@@ -149,7 +149,7 @@ def test_a_member_that_is_gone_is_forgotten_and_comes_back(nodes: Nodes, scenari
     finally:
         nodes["n3"].out("systemctl", "start", "directory.service")
     wait_for(lambda: find(nodes["n3"], "(uid=first)") == 1, "n3 to answer", 120)
-    back = scenario.play(limit=400).check()
+    back = scenario.play().check()
     assert ("n3", "Join") in {(host, name.rpartition(" : ")[2]) for host, name in back.changed}
     assert scenario.play().check().changed == set()
 
@@ -161,23 +161,23 @@ def test_all_servers_have_one_certificate(scenario: Scenario, nodes: Nodes, tmp_
     assert "the certificate is not made for n3" in refused.complaint() and refused.changed == set()
     shared = {"opendj_server_shared_pair": pair(tmp_path, "n1", "n2", "n3")}
     before = {name: java_of(node) for name, node in nodes.items()}
-    predicted = scenario.play("converge.yml", "--check", variables=shared, limit=400).check()
-    run = scenario.play(variables=shared, limit=600).check()
+    predicted = scenario.play("converge.yml", "--check", variables=shared).check()
+    run = scenario.play(variables=shared).check()
     task = "clusterkit.middleware.opendj_server : Let the server have the certificate of all servers"
     assert run.changed == predicted.changed == {(name, task) for name in nodes}
     checks = run.facts["n1"]["opendj_server_verification"]["checks"]
     assert [one["ok"] for one in checks if one["name"] == "certificate"] == [True] * 3
     after = {name: java_of(node) for name, node in nodes.items()}
     assert all(after[name] not in ("0", before[name]) for name in nodes)
-    assert scenario.play(variables=shared, limit=400).check().changed == set()
+    assert scenario.play(variables=shared).check().changed == set()
     key = shared["opendj_server_shared_pair"]["key"].splitlines()[1]
     assert key not in run.output
     add(nodes["n1"], "with-one-certificate-")
     wait_for(lambda: find(nodes["n3"], "(uid=with-one-certificate-0)") == 1, "an entry on n3", 60)
     # One certificate after the other, as when it is renewed; who no longer asks for one keeps what there is
     renewed = {"opendj_server_shared_pair": pair(tmp_path, "n1", "n2", "n3")}
-    assert scenario.play(variables=renewed, limit=600).check().changed == {(name, task) for name in nodes}
-    assert scenario.play(limit=400).check().changed == set()
+    assert scenario.play(variables=renewed).check().changed == {(name, task) for name in nodes}
+    assert scenario.play().check().changed == set()
 
 
 def pair(directory: pathlib.Path, *names: str) -> dict[str, str]:
@@ -199,19 +199,19 @@ def test_a_server_that_was_there_before_is_not_removed(scenario: Scenario, nodes
     name = f"after-leaving-{time.time_ns()}-"
     add(nodes["n1"], name)
     assert scenario.play(PLAYS / "remove.yml", variables={"leaving": "n3"}).check().changed == set()
-    scenario.play(limit=400).check()
+    scenario.play().check()
     assert find(nodes["n3"], f"(uid={name}0)") == 1
 
 
 def test_a_node_is_taken_out_by_one_playbook(scenario: Scenario, nodes: Nodes) -> None:
     """It leaves with its entries, the others forget it and are whole; repeated, nothing is left to do."""
     remove = ("clusterkit.middleware.remove_node", "-e", "node=n3")
-    assert scenario.play(*remove, limit=400).check().changed
-    again = scenario.play(*remove, limit=400).check()
+    assert scenario.play(*remove).check().changed
+    again = scenario.play(*remove).check()
     assert again.changed == set()
     assert again.facts["n1"]["opendj_replication_verification"]["members_seen"] == ["n1", "n2"]
     assert find(nodes["n3"], "(uid=first)") == 1
-    scenario.play(limit=400).check()
+    scenario.play().check()
 
 
 def test_a_port_that_is_not_reached_is_named(scenario: Scenario, nodes: Nodes) -> None:

@@ -34,11 +34,11 @@ def test_a_member_that_is_kept_out_is_named(
     scenario: Scenario, nodes: Nodes, variables: dict[str, Any], complaint: str
 ) -> None:
     """The run ends at the first member that does not come back, the other one is left as it was."""
-    run = scenario.play(variables=variables, limit=600)
+    run = scenario.play(variables=variables)
     assert "w1 is not in the cluster again, the other members were left as they are" in run.complaint()
     assert complaint in run.complaint()
     assert "Canary" not in run.output
-    scenario.play(limit=600).check()
+    scenario.play().check()
 
 
 def test_without_the_certificate_nobody_joins(scenario: Scenario, nodes: Nodes) -> None:
@@ -48,7 +48,7 @@ def test_without_the_certificate_nobody_joins(scenario: Scenario, nodes: Nodes) 
     node.out("systemctl", "restart", "wso2.service")
     run = scenario.play(variables={"wso2_cluster_certificates": {}, "wso2_cluster_join_limit_seconds": 30})
     assert "its truststore does not have the certificate of Amazon's endpoint" in run.complaint()
-    assert scenario.play(limit=600).check().changed
+    assert scenario.play().check().changed
 
 
 @pytest.mark.parametrize(
