@@ -72,6 +72,10 @@ chmod 0755 usr/local/sbin/guest-begin
 """
 
 
+# With a journal: tests take a guest's power, and what was on its disk has to be there. No mount, and so no loop device
+_MAKE = ("mke2fs", "-q", "-t", "ext4", "-J", "size=16", "-m", "0", "-L", "root")
+
+
 # --- what all guests share -------------------------------------------------------------------------------------------
 
 
@@ -85,7 +89,7 @@ def kernel_version() -> str:
 
 def base_disk() -> pathlib.Path:
     """Return the disk that all guests begin with; its name changes with everything that goes into it."""
-    recipe = "\n".join((image.tag(), kernel_version(), _IN_THE_ROOT, DISK))
+    recipe = "\n".join((image.tag(), kernel_version(), _IN_THE_ROOT, *_MAKE, DISK))
     return DIRECTORY / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.ext4"
 
 
@@ -108,9 +112,7 @@ def build_base_disk() -> pathlib.Path:
             shutil.copytree(MODULES / version, root / "usr/lib/modules" / version, symlinks=True)
             run(["sh", "-c", f"cd '{root}' && {_IN_THE_ROOT}"])
             part.unlink(missing_ok=True)
-            # No journal: a disk goes with its guest. No mount, and so no loop device
-            make = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "root", "-d", str(root)]
-            run_logged("guest-disk", [*make, str(part), DISK], limit=600)
+            run_logged("guest-disk", [*_MAKE, "-d", str(root), str(part), DISK], limit=600)
             part.rename(disk)
         finally:
             run(["docker", "rm", "--force", container], check=False)
@@ -277,6 +279,8 @@ class Guest:
             run(["ip", "link", "delete", self.device])
         remove_tree(self.directory)
         remove_tree(self._runtime)
+        with contextlib.suppress(OSError):
+            self.directory.parent.rmdir()  # another one may be there
 
     def said(self) -> str:
         """Return the last line of its console."""

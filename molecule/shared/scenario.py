@@ -15,13 +15,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import yaml
+from ansible.plugins.connection.ssh import Connection
 
+from lab.image import USER
 from lab.nodes import Laboratory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 Value = TypeVar("Value")
 #: Seconds for which anything is waited for: on a busy machine what takes a moment takes many.
 LEAST_SECONDS = 30.0
+#: Where Ansible's connections are, as .config/molecule/config.yml has it.
+CONTROL_PATHS = "/tmp/clusterkit-ssh"  # noqa: S108  # a socket's path is limited in length
 
 
 @dataclass
@@ -105,11 +109,20 @@ class GuestNode(Node):
     def engine(self, verb: str) -> None:
         """Let what happens to the container of another node happen to the guest: kill, start, pause, unpause."""
         guest = self.laboratory.guest(self.name)
+        if verb == "kill":
+            self._disconnect()
         if verb != "start":
             {"kill": guest.kill, "pause": guest.pause, "unpause": guest.unpause}[verb]()
             return
         guest.start()
         self.laboratory.wait_for_guest(self.name, self.address)
+
+    def _disconnect(self) -> None:
+        """End the connection that Ansible keeps: nobody would tell it that the other end is gone."""
+        for port in (22, None):
+            path = Connection._create_control_path(self.address, port, USER) % {"directory": CONTROL_PATHS}
+            ended = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", self.address]
+            subprocess.run(ended, capture_output=True, timeout=30, check=False)
 
     def reboot(self) -> None:
         """Start it anew. Its kernel is ended from here: one that starts itself anew has lost its network."""

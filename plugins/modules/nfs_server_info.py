@@ -59,6 +59,21 @@ versions:
   elements: str
   returned: success
   sample: ["4.2"]
+grace:
+  description: Seconds after a start in which clients of version 4 get back what they had locked, 0 where none serves.
+  type: int
+  returned: success
+  sample: 90
+lease:
+  description: Seconds after which a client of version 4 that is silent loses its locks, 0 where none serves.
+  type: int
+  returned: success
+  sample: 90
+in_grace:
+  description: >-
+    Whether clients still get back what they had locked before the server started, so that others have to wait.
+  type: bool
+  returned: success
 exported:
   description: The options of what is exported, by path and client.
   type: dict
@@ -99,6 +114,11 @@ TABLE = "/var/lib/nfs/etab"
 #: The kernel's own files, which are there once its server was started.
 VERSIONS = "/proc/fs/nfsd/versions"
 THREADS = "/proc/fs/nfsd/threads"
+GRACE = "/proc/fs/nfsd/nfsv4gracetime"
+LEASE = "/proc/fs/nfsd/nfsv4leasetime"
+#: They say N while clients of version 4, or of version 3, get back what they had locked.
+GRACE_ENDED = "/proc/fs/nfsd/v4_end_grace"
+GRACE_ENDED_OF_3 = "/proc/fs/lockd/nlm_end_grace"
 FILE = "/etc/exports"
 DIRECTORY = "/etc/exports.d"
 FILESYSTEMS = "/proc/filesystems"
@@ -109,14 +129,18 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     """Return what the host is and exports. Raises ClusterkitError."""
     wanted = module.params
     mounted = table()
-    threads = _text(THREADS).strip()
+    threads, versions = _number(THREADS), exports.parse_versions(_text(VERSIONS))
+    waited_for = ([GRACE_ENDED] if set(versions) - {"3"} else []) + ([GRACE_ENDED_OF_3] if "3" in versions else [])
     return {
         "changed": False,
         "installed": bool(shutil.which("exportfs", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")),
         "kernel": _kernel(),
-        "threads": int(threads) if threads.isdigit() else 0,
+        "threads": threads,
         "listening": bool(connections.listening(PORT)),
-        "versions": exports.parse_versions(_text(VERSIONS)),
+        "versions": versions,
+        "grace": _number(GRACE),
+        "lease": _number(LEASE),
+        "in_grace": threads > 0 and any(_text(path).startswith("N") for path in waited_for),
         "exported": exports.parse_table(_text(TABLE)),
         "foreign": _foreign(wanted["own_path"]),
         "directories": {
@@ -133,6 +157,12 @@ def look(module: AnsibleModule) -> dict[str, Any]:
 
 def _text(path: str) -> str:
     return (read_if_exists(path) or b"").decode(errors="replace")
+
+
+def _number(path: str) -> int:
+    # Some of the kernel's files end in a zero byte
+    text = _text(path).strip("\0\n ")
+    return int(text) if text.isdigit() else 0
 
 
 def _kernel() -> bool:

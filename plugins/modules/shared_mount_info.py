@@ -79,6 +79,13 @@ missing:
   elements: str
   returned: always
   sample: [nfs]
+nfs_client:
+  description: >-
+    By what servers of NFS 4 know this host - its name and what C(nfs4_unique_id) of the kernel's module C(nfs) says.
+    To a server two clients that have it in common are one.
+  type: str
+  returned: always
+  sample: app1.example.org
 drop_ins:
   description: Services that the role has bound to shares of the cluster.
   type: list
@@ -124,6 +131,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "others": sorted(noted),
         "leaving": wanted["leaving"],
         "missing": sorted(helpers.missing(share.fstype for share in shares)),
+        "nfs_client": helpers.nfs_client(),
         "drop_ins": sorted(path.parent.name[: -len(".d")] for path in drop_ins),
     }
 

@@ -24,6 +24,7 @@ ENTRIES = (settings.FSTAB, settings.UNIT, settings.EXISTING)
 _SYSTEM = re.compile(r"/|/(bin|boot|dev|etc|home|lib\w*|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)")
 _PATH = re.compile(r"(/[A-Za-z0-9_@+][A-Za-z0-9._@+-]*)+|/")
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(service|socket|timer|target|path)")
+_VERSION_3 = frozenset(("vers=3", "nfsvers=3", "v3"))
 _SECRET = re.compile(r"(?i)(pass(word|wd)?|secret|credential_?key)=")
 
 
@@ -125,7 +126,7 @@ def problems(found: Found, members: Members, wanted: Shares, new: str = "") -> l
             )
     for share in wanted:
         out += _owners_differ(found, share)
-    return out
+    return [*out, *_one_client(found, wanted)]
 
 
 def _problems_of(host: str, share: Mapping[str, Any], info: Mapping[str, Any], new: str) -> Iterable[str]:
@@ -164,6 +165,22 @@ def _problems_of(host: str, share: Mapping[str, Any], info: Mapping[str, Any], n
             f"On {host} the file system of {path} has no flag immutable: say immutable: false, and mind that root may "
             "write there while the share is missing."
         )
+
+
+def _one_client(found: Found, wanted: Shares) -> Iterable[str]:
+    """Name members that an NFS server of version 4 takes for one: each would take the other's locks."""
+    over = [one["name"] for one in wanted if one["fstype"] in ("nfs", "nfs4") and not _VERSION_3 & set(one["options"])]
+    known: dict[str, list[str]] = {}
+    for host, info in found.items():
+        if over and info.get("nfs_client"):
+            known.setdefault(info["nfs_client"], []).append(host)
+    for name, hosts in known.items():
+        if len(hosts) > 1:
+            yield (
+                f"{', '.join(sorted(hosts))} are one client to the server of {', '.join(over)}: all call themselves "
+                f"{name}, and each would take the others' locks. Give them different host names, or each a "
+                "nfs4_unique_id of the kernel's module nfs (in /etc/modprobe.d, and a restart of the host)."
+            )
 
 
 def _owners_differ(found: Found, share: Mapping[str, Any]) -> Iterable[str]:

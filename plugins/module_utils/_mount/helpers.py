@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shlex
 from typing import Any, Iterable, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.mounts import escaped
 from ansible_collections.clusterkit.middleware.plugins.module_utils._mount.settings import GUARD
 
@@ -24,6 +27,10 @@ _PROGRAMS = {
     "efs": "mount.efs",
     "sshfs": "mount.sshfs",
 }
+#: By what a client of NFS 4 is known to servers, besides its host name: the kernel's setting, that of its module, and
+#: what the module is told when it is loaded.
+NFS_IDENTIFIERS = ("/sys/fs/nfs/net/nfs_client/identifier", "/sys/module/nfs/parameters/nfs4_unique_id")
+MODPROBE = "/etc/modprobe.d/*.conf"
 _PLACES = ("/sbin", "/usr/sbin", "/bin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 _PROPERTIES = ("Id", "LoadState", "ActiveState", "Requires", "After")
 
@@ -36,6 +43,21 @@ def missing(kinds: Iterable[str]) -> set[str]:
         if program and not any(os.access(f"{place}/{program}", os.X_OK) for place in _PLACES):
             out.add(kind)
     return out
+
+
+def nfs_client() -> str:
+    """Return by what servers of NFS 4 know this host: two clients that have it in common are one to them."""
+    name = os.uname().nodename
+    for path in NFS_IDENTIFIERS:
+        told = (read_if_exists(path) or b"").decode("utf-8", "replace").strip("\0\n ")
+        if told and told != "(null)":
+            return f"{told}/{name}"
+    for path in sorted(glob.glob(MODPROBE)):
+        text = (read_if_exists(path) or b"").decode("utf-8", "replace")
+        told = "".join(re.findall(r"(?m)^\s*options\s+nfs\s.*?\bnfs4_unique_id=\"?([^\s\"]+)", text)[-1:])
+        if told:
+            return f"{told}/{name}"
+    return name
 
 
 def units(names: Sequence[str], runner: Runner) -> dict[str, dict[str, str]]:

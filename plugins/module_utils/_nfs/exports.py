@@ -118,12 +118,14 @@ def render(exports: Sequence[Export], clients: Sequence[str]) -> str:
     return _MARK + "".join(f"{line}\n" for line in lines)
 
 
-def config(versions: Sequence[str], *, threads: int) -> str:
-    """Return the file for /etc/nfs.conf.d: the versions that are served, and no others."""
+def config(versions: Sequence[str], *, threads: int, grace: int = 90, lease: int = 90) -> str:
+    """Return the file for /etc/nfs.conf.d: which versions are served, by how many threads, and periods of version 4."""
     served = {str(one) for one in versions}
     lines = ["[nfsd]", f"threads={threads}", "udp=n", "tcp=y", f"vers3={_yes('3' in served)}"]
     lines.append(f"vers4={_yes(bool(served - {'3'}))}")
     lines += [f"vers{one}={_yes(one in served)}" for one in VERSIONS[1:]]
+    # The kernel takes them only while no thread serves: a change of this file restarts the server
+    lines += [f"grace-time={grace}", f"lease-time={lease}"]
     return _MARK + "\n".join(lines) + "\n"
 
 
@@ -145,8 +147,14 @@ def parse_table(text: str) -> dict[str, dict[str, list[str]]]:
 
 
 def parse_versions(text: str) -> list[str]:
-    """Return the versions that are served, of /proc/fs/nfsd/versions, such as `-2 +3 +4 -4.0 +4.1 +4.2`."""
-    served = {word[1:] for word in text.split() if word.startswith("+")}
+    """Return the versions that are served, of /proc/fs/nfsd/versions, such as `-2 +3 +4 -4.0 +4.1 +4.2`.
+
+    The kernel never writes `+4.0`: that is served where version 4 is, unless `-4.0` says that it is not.
+    """
+    words = text.split()
+    served = {word[1:] for word in words if word.startswith("+")}
+    if "4" in served and "-4.0" not in words:
+        served.add("4.0")
     return [one for one in VERSIONS if one in served]
 
 
@@ -194,6 +202,8 @@ def verification(
     exports: Sequence[Export],
     clients: Sequence[str],
     versions: Sequence[str],
+    grace: int = 90,
+    lease: int = 90,
 ) -> dict[str, Any]:
     """Return whether every server serves the versions and exports the paths to their clients, and to nobody else."""
     out = Verification("nfs_server", cluster, [member["name"] for member in members])
@@ -211,6 +221,10 @@ def verification(
         out.seen(name)
         right = info["versions"] == served
         out.check("versions", right, f"{name} serves {', '.join(info['versions']) or 'none'}", name)
+        if set(served) - {"3"}:
+            periods = (info["grace"], info["lease"])
+            told = "{} s of grace after a start, leases of {} s".format(*periods)
+            out.check("periods", periods == (grace, lease), f"{name} has {told}", name)
         for one in exports:
             there = info["exported"].get(one["path"], {})
             wanted = set(clients_of(one, clients))

@@ -294,6 +294,32 @@ def test_a_share_that_is_named_no_more_is_told() -> None:
     assert "h1 could not be asked" in sentence
 
 
+def test_members_that_an_nfs_server_takes_for_one_are_told() -> None:
+    """Of one host name and without identifiers of their own; a server of version 3 keeps no such clients."""
+    alike = {host: {**found(), "nfs_client": "app"} for host in ("h1", "h2")}
+    (sentence,) = cluster.problems(alike, MEMBERS, WANTED)
+    assert "h1, h2 are one client to the server of artifacts" in sentence and "nfs4_unique_id" in sentence
+    apart = {host: {**found(), "nfs_client": f"{host}/app"} for host in ("h1", "h2")}
+    assert cluster.problems(apart, MEMBERS, WANTED) == []
+    assert cluster.problems(alike, MEMBERS, cluster.shares([{**GIVEN, "options": ["vers=3"]}])) == []
+
+
+def test_by_what_an_nfs_server_knows_this_host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's setting is asked first, then that of its module, then what the module will be told."""
+    places = [tmp_path / "net", tmp_path / "module"]
+    monkeypatch.setattr(helpers, "NFS_IDENTIFIERS", [str(path) for path in places])
+    monkeypatch.setattr(helpers, "MODPROBE", str(tmp_path / "*.conf"))
+    name = os.uname().nodename
+    assert helpers.nfs_client() == name
+    (tmp_path / "nfs.conf").write_text("options lockd x=1\noptions nfs callback_tcpport=1 nfs4_unique_id=later\n")
+    assert helpers.nfs_client() == f"later/{name}"
+    places[0].write_text("(null)\n")
+    places[1].write_bytes(b"loaded\n\0")
+    assert helpers.nfs_client() == f"loaded/{name}"
+    places[0].write_text("set\n")
+    assert helpers.nfs_client() == f"set/{name}"
+
+
 def tried(**changed: Any) -> dict[str, Any]:
     """Return what a member read that is well."""
     file = {"error": "", "owner": 7, "group": 7, "mode": "0640"}

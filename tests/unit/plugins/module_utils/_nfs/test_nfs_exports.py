@@ -54,7 +54,9 @@ def test_files() -> None:
     )
     assert exports.config(["4.2"], threads=4).splitlines()[1:] == [
         *("[nfsd]", "threads=4", "udp=n", "tcp=y", "vers3=n", "vers4=y", "vers4.0=n", "vers4.1=n", "vers4.2=y"),
+        *("grace-time=90", "lease-time=90"),
     ]
+    assert "grace-time=30\nlease-time=20\n" in exports.config(["4.2"], threads=4, grace=30, lease=20)
     assert "vers3=y\nvers4=n\n" in exports.config(["3"], threads=4)
 
 
@@ -64,6 +66,8 @@ def test_what_kernels_say() -> None:
     assert set(table) == {"/srv/share", "/srv/with blank"} and set(table["/srv/share"]) == set(CLIENTS)
     assert "root_squash" in table["/srv/share"]["192.0.2.1"] and table["/srv/with blank"] == {"*": ["ro", "sync"]}
     assert exports.parse_versions("-2 +3 +4 -4.0 +4.1 +4.2\n") == ["3", "4.1", "4.2"]
+    assert exports.parse_versions("+3 +4 +4.1 +4.2\n") == ["3", "4.0", "4.1", "4.2"]
+    assert exports.parse_versions("+3 -4 -4.0 -4.1 -4.2\n") == ["3"]
     assert exports.parse_versions("") == []
     lines = '# none\n/srv/a *(ro) # all\n\n"/srv/b c" h(rw) \\\n  i(rw)\n'
     assert exports.foreign(lines) == ["/srv/a", "/srv/b c"]
@@ -100,6 +104,7 @@ def test_mistakes_of_all_together() -> None:
 def state(**more: Any) -> dict[str, Any]:
     """Return what a server says that exports the first share."""
     said = {"kernel": True, "threads": 8, "listening": True, "versions": ["4.2"], "foreign": {}, "directories": {}}
+    said.update(grace=90, lease=90)
     return {"h1": {**said, "exported": exports.parse_table(TABLE), **more}}
 
 
@@ -127,6 +132,7 @@ def test_verification() -> None:
         (judge({}, SHARES[:1], ["4.2"]), "could not be asked"),
         (judge(state(threads=0), SHARES[:1], ["4.2"]), "0 threads"),
         (judge(state(), SHARES[:1], ["3", "4.2"]), "serves 4.2"),
+        (judge(state(grace=20), SHARES[:1], ["4.2"]), "20 s of grace"),
         (judge(state(), SHARES[:2], ["4.2"]), "/srv/media to nobody; 192.0.2.1, 192.0.2.2 may not mount it"),
         (judge(state(), [{"path": "/srv/share", "clients": ["192.0.2.1"]}], ["4.2"]), "192.0.2.2 may, and should not"),
         (judge(state(), [{"path": "/srv/share", "squash": "none"}], ["4.2"]), "/srv/share on nas1: no_root_squash"),
@@ -137,7 +143,19 @@ def test_verification() -> None:
 
 def test_info(run_module: RunModule, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a host without a server, and on one that has it as a module and serves."""
-    for name in ("VERSIONS", "THREADS", "TABLE", "FILESYSTEMS", "MODULES", "FILE", "DIRECTORY"):
+    for name in (
+        "VERSIONS",
+        "THREADS",
+        "GRACE",
+        "LEASE",
+        "GRACE_ENDED",
+        "GRACE_ENDED_OF_3",
+        "TABLE",
+        "FILESYSTEMS",
+        "MODULES",
+        "FILE",
+        "DIRECTORY",
+    ):
         monkeypatch.setattr(nfs_server_info, name, str(tmp_path / name))
     bare = run_module(nfs_server_info.main, paths=[str(tmp_path), "/missing"])
     assert (bare["kernel"], bare["threads"], bare["versions"], bare["exported"]) == (False, 0, [], {})
@@ -146,7 +164,8 @@ def test_info(run_module: RunModule, tmp_path: pathlib.Path, monkeypatch: pytest
     modules.mkdir(parents=True)
     (modules / "modules.dep").write_text("kernel/fs/nfsd/nfsd.ko: kernel/net/sunrpc/sunrpc.ko\n")
     (tmp_path / "THREADS").write_text("8\n")
-    (tmp_path / "VERSIONS").write_text("-3 +4 +4.2\n")
+    (tmp_path / "VERSIONS").write_text("-3 +4 -4.0 -4.1 +4.2\n")
+    (tmp_path / "GRACE").write_bytes(b"30\n\0")
     (tmp_path / "TABLE").write_text(TABLE)
     (tmp_path / "FILE").write_text("/srv/other *(ro)\n")
     (tmp_path / "DIRECTORY").mkdir()
@@ -154,6 +173,15 @@ def test_info(run_module: RunModule, tmp_path: pathlib.Path, monkeypatch: pytest
     own.write_text("/srv/share 192.0.2.1(rw)\n")
     found = run_module(nfs_server_info.main, own_path=str(own))
     assert (found["kernel"], found["threads"], found["versions"]) == (True, 8, ["4.2"])
+    assert not found["in_grace"]
+    (tmp_path / "GRACE_ENDED_OF_3").write_bytes(b"N\n\0")
+    assert not run_module(nfs_server_info.main)["in_grace"]  # that is version 3, which is not served
+    (tmp_path / "GRACE_ENDED").write_text("N\n")
+    assert run_module(nfs_server_info.main)["in_grace"]
+    (tmp_path / "GRACE_ENDED").write_text("Y\n")
+    (tmp_path / "VERSIONS").write_text("+3 -4\n")
+    assert run_module(nfs_server_info.main)["in_grace"]
+    assert (bare["grace"], found["grace"], found["lease"]) == (0, 30, 0)
     assert set(found["exported"]["/srv/share"]) == set(CLIENTS)
     assert found["foreign"] == {"/srv/other": str(tmp_path / "FILE")}
     (tmp_path / "MODULES").rename(tmp_path / "away")
