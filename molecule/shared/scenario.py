@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import yaml
-from ansible.plugins.connection.ssh import Connection
 
 from lab.image import USER
 from lab.nodes import Laboratory
@@ -24,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 Value = TypeVar("Value")
 #: Seconds for which anything is waited for: on a busy machine what takes a moment takes many.
 LEAST_SECONDS = 30.0
-#: Where Ansible's connections are, as .config/molecule/config.yml has it.
+#: Where molecule has Ansible keep its connections: each by address, port and user.
 CONTROL_PATHS = "/tmp/clusterkit-ssh"  # noqa: S108  # a socket's path is limited in length
 
 
@@ -119,10 +118,9 @@ class GuestNode(Node):
 
     def _disconnect(self) -> None:
         """End the connection that Ansible keeps: nobody would tell it that the other end is gone."""
-        for port in (22, None):
-            path = Connection._create_control_path(self.address, port, USER) % {"directory": CONTROL_PATHS}
-            ended = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", self.address]
-            subprocess.run(ended, capture_output=True, timeout=30, check=False)
+        path = f"{CONTROL_PATHS}/{self.address}-22-{USER}"
+        ended = ["ssh", "-q", "-O", "exit", "-o", f"ControlPath={path}", self.address]
+        subprocess.run(ended, capture_output=True, timeout=30, check=False)
 
     def reboot(self) -> None:
         """Start it anew. Its kernel is ended from here: one that starts itself anew has lost its network."""
