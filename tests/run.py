@@ -425,7 +425,9 @@ def renew_deep_results(outcomes: dict[str, Outcome]) -> None:
     git = ["git", "-C", str(ROOT)]
     done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False, env=quiet)
+    # But for what this writes: the next part's line tells of the same commit
+    look = [*git, "status", "--porcelain", "--", ".", f":(exclude){DEEP_RESULTS.parent.relative_to(ROOT)}"]
+    status = subprocess.run(look, capture_output=True, text=True, check=False, env=quiet)
     commit = done.stdout[:12] + (" with local changes" if status.stdout.strip() else "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown system")
@@ -436,6 +438,14 @@ def renew_deep_results(outcomes: dict[str, Outcome]) -> None:
             f"{one.passed} | {one.failed} | {len(one.skipped)} | {one.seconds:.0f} | {one.remark} |"
         )
     order = [part.name for part in all_parts(deep=True)]
+    oldest = core_part(OLDEST_CORE)
+    known = (
+        re.search(rf"{re.escape(oldest.name)}: (.+)", DEEP_RESULTS.read_text("utf-8"))
+        if DEEP_RESULTS.exists()
+        else None
+    )
+    # Where that environment was not made, the line of its part is of an earlier time, and so is its version
+    version = _ansible_version(pathlib.Path(oldest.argv[0])) or (known[1] if known else "not installed")
     lines = [
         "# Deep tests",
         "",
@@ -443,7 +453,7 @@ def renew_deep_results(outcomes: dict[str, Outcome]) -> None:
         "",
         f"- machine: {os.cpu_count()} cores, {memory:.0f} GiB, {system}, kernel {platform.release()}",
         f"- Python {platform.python_version()}, {_ansible_version(pathlib.Path(sys.executable))}; "
-        f"{core_part(OLDEST_CORE).name}: {_ansible_version(pathlib.Path(core_part(OLDEST_CORE).argv[0]))}",
+        f"{oldest.name}: {version}",
         "",
         "| part | when | commit | passed | failed | skipped | seconds | remark |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
@@ -463,10 +473,10 @@ def _deep_rows() -> Iterator[tuple[str, str]]:
 
 
 def _ansible_version(python: pathlib.Path) -> str:
-    """Return what the Ansible of an environment calls itself."""
+    """Return what the Ansible of an environment calls itself, nothing where there is none."""
     program = python.with_name("ansible")
     if not program.exists():
-        return "no Ansible"
+        return ""
     asked = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)
     return asked.stdout.partition("\n")[0].replace("[", "").replace("]", "")
 

@@ -16,6 +16,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "opendj_replication_due": lazily("_opendj.cluster", "replication_due"),
             "opendj_replication_problems": lazily("_opendj.cluster", "replication_problems"),
             "opendj_replication_source": lazily("_opendj.cluster", "replication_source"),
             "opendj_replication_verification": lazily("_opendj.cluster", "replication_verification"),

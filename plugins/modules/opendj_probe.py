@@ -33,12 +33,15 @@ options:
     type: str
     required: true
   state:
-    description: Whether the probe is written or removed.
+    description:
+      - Whether the probe is written or removed.
+      - V(tried) writes it, reads it again and removes it, for a server that stands for itself. Nothing is changed by
+        that.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, tried]
     default: present
   token:
-    description: What the probe holds. Needed for V(present).
+    description: What the probe holds. Needed for V(present) and V(tried).
     type: str
   base_dns:
     description: Base DNs to write below. One without its entry is left out, since nothing can be below it.
@@ -58,10 +61,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 written:
-  description: The base DNs below which there is now a probe with this token.
+  description: The base DNs below which there is now a probe with this token, or has been.
   type: list
   elements: str
   returned: always
+  sample: ["o=site"]
+read:
+  description: Those of them below which the probe was read again.
+  type: list
+  elements: str
+  returned: with O(state=tried)
   sample: ["o=site"]
 error:
   description: Why the server did not take the write, empty where it did.
@@ -87,9 +96,13 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.inst
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Write or remove. What the server refuses is told, and no failure: a verification judges it."""
     wanted = module.params
-    if wanted["state"] == "present" and not wanted["token"]:
-        raise ClusterkitError("token missing: state=present needs it")
+    if wanted["state"] != "absent" and not wanted["token"]:
+        raise ClusterkitError(f"token missing: state={wanted['state']} needs it")
     result: dict[str, Any] = {"changed": False, "written": [], "error": ""}
+    act = change
+    if wanted["state"] == "tried":
+        act = attempt
+        result["read"] = []
     try:
         with own_directory(wanted) as directory:
             for base in wanted["base_dns"]:
@@ -99,10 +112,26 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return result
 
 
-def act(module: AnsibleModule, directory: Directory, base: str, result: dict[str, Any]) -> None:
+def attempt(module: AnsibleModule, directory: Directory, base: str, result: dict[str, Any]) -> None:
+    """Write one, read it, remove it, and note how far that came. Raises ClusterkitError."""
+    name, token = module.params["name"], module.params["token"]
+    if module.check_mode or not probe.write(directory, base, name, token):
+        return
+    result["written"].append(base)
+    if present_below(directory, base).get(name) == token:
+        result["read"].append(base)
+    probe.remove(directory, base, name)
+
+
+def present_below(directory: Directory, base: str) -> dict[str, str]:
+    """Return what probes below a base DN hold, by member. Raises ClusterkitError."""
+    return state.probes(directory.search(base, ONE, f"(cn={state.PROBE}*)", ["cn", "description"]))
+
+
+def change(module: AnsibleModule, directory: Directory, base: str, result: dict[str, Any]) -> None:
     """Write or remove one, and note what was done. Raises ClusterkitError."""
     name, token = module.params["name"], module.params["token"]
-    present = state.probes(directory.search(base, ONE, f"(cn={state.PROBE}*)", ["cn", "description"]))
+    present = present_below(directory, base)
     wanted = token if module.params["state"] == "present" else None
     differs = present.get(name) != wanted
     if differs and not module.check_mode:
@@ -120,7 +149,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "tried"], "default": "present"},
             "token": {"type": "str", "no_log": False},
             "base_dns": {"type": "list", "elements": "str", "required": True},
             **CONNECTION,

@@ -220,6 +220,7 @@ def test_a_program_listens_on_the_address_before_it_comes(scenario: Scenario, no
     assert scenario.play(ROLE, variables=asked).check().changed
     waiting.out(*listen)
     assert scenario.play(ROLE, variables=asked).check().changed == set()
+    assert scenario.play(ROLE).check().changed
 
 
 def test_who_else_is_on_the_network_is_noticed(scenario: Scenario, nodes: Nodes, address: str) -> None:

@@ -8,9 +8,15 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import peers
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import normal
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.keystore import to_der
+from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.replication import (
+    Server,
+    differences,
+    initialisations,
+)
 
 Found = Mapping[str, Mapping[str, Any]]
 Members = Sequence[Mapping[str, str]]
@@ -103,15 +109,15 @@ def _check_base_dns(
     probe: Mapping[str, Any],
 ) -> None:
     bases = {normal(base): values for base, values in present.items()}
-    written = {normal(base) for base in probe.get("written", [])}
+    written, read = ({normal(base) for base in probe.get(word, [])} for word in ("written", "read"))
     for base in base_dns:
         values = bases.get(normal(base))
         if values is None:
             document.check("base DN", False, f"{name} has no base DN {base}", name)
         elif normal(base) in written:
-            arrived = name in values.get("probes", {})
-            evidence = f"{base} on {name}: an entry {'was written' if arrived else 'was taken and is not there'}"
-            document.check("writes", arrived, evidence, name)
+            there = normal(base) in read
+            evidence = f"{base} on {name}: an entry {'was written' if there else 'was taken and is not there'}"
+            document.check("writes", there, evidence, name)
         elif probe.get("error"):
             document.check("writes", False, f"{base} on {name}: {probe['error']}", name)
         elif values.get("entries"):
@@ -260,6 +266,32 @@ def replication_source(found: Found, members: Members, base_dns: Sequence[str], 
         if any(domain.get("replicated") for domain in info.get("server", {}).get("base_dns", {}).values()):
             candidates.append(name)
     return hosts[(candidates + list(hosts))[0]]
+
+
+def replication_due(
+    found: Found, members: Members, base_dns: Sequence[str], source: str, admin_port: int, replication_port: int
+) -> bool:
+    """Tell whether any member has still to join the one on the host `source`, or to get its entries.
+
+    What is not known is due. It is all or none: who joins changes what the others have to know.
+    """
+    names = {member["host"]: member["name"] for member in members}
+    servers = {host: Server(name, int(admin_port), int(replication_port), "") for host, name in names.items()}
+    states = {host: found.get(host, {}).get("server") for host in names}
+    reference = states[source]
+    for host, own in states.items():
+        if not own or not reference:
+            return True
+        if host == source:
+            continue
+        if differences(servers[host], servers[source], own, reference, base_dns):
+            return True
+        try:
+            if initialisations(servers[host], servers[source], own, reference, base_dns):
+                return True
+        except ClusterkitError:
+            return True  # the step itself says what is wrong
+    return False
 
 
 def replication_verification(

@@ -65,7 +65,12 @@ def test_every_filter_is_documented() -> None:
         *("instance_discovery_plan", "instance_discovery_problems", "instance_discovery_verification"),
         *("lifecycle_document", "lifecycle_exported", "lifecycle_verification", "lifecycle_without_agent"),
         *("csync2_certificates", "csync2_config", "csync2_problems", "csync2_seedings", "csync2_verification"),
-        *("opendj_replication_problems", "opendj_replication_source", "opendj_replication_verification"),
+        *(
+            "opendj_replication_due",
+            "opendj_replication_problems",
+            "opendj_replication_source",
+            "opendj_replication_verification",
+        ),
         *("opendj_server_problems", "opendj_server_verification"),
         *("shared_mount_drop_ins", "shared_mount_mistakes", "shared_mount_problems", "shared_mount_settings"),
         *("shared_mount_shares", "shared_mount_verification"),

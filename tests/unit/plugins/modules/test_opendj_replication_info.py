@@ -152,6 +152,18 @@ def test_probe_is_written_and_removed(run_module: RunModule, server: fake_ldap.S
     assert [call for call in server.calls if call[0] == "delete"] == [("delete", dn)]
 
 
+def test_a_probe_that_is_tried_is_gone_again(run_module: RunModule, server: fake_ldap.Server, path: str) -> None:
+    """A server that takes it and does not have it is told from one that does; check mode writes nothing."""
+    assert run_module(opendj_probe.main, check=True, path=path, state="tried", **PROBE)["written"] == []
+    lost = run_module(opendj_probe.main, path=path, state="tried", **PROBE)
+    assert (lost["changed"], lost["written"], lost["read"]) == (False, ["o=gluu"], [])
+    dn = "cn=clusterkit-probe-n1,o=gluu"
+    server.directory.entries[dn] = (dn, {"cn": ["clusterkit-probe-n1"], "description": ["17"]})
+    done = run_module(opendj_probe.main, path=path, state="tried", **PROBE)
+    assert (done["changed"], done["written"], done["read"], done["error"]) == (False, ["o=gluu"], ["o=gluu"], "")
+    assert [call for call in server.calls if call[0] == "delete"] == [("delete", dn)] * 2
+
+
 def test_a_server_that_takes_no_writes(run_module: RunModule, server: fake_ldap.Server, path: str) -> None:
     server.fails["add"] = lambda module: module.UNWILLING_TO_PERFORM({"desc": "Server is unwilling to perform"})
     done = run_module(opendj_probe.main, path=path, **PROBE)

@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.cluster import (
+    replication_due,
     replication_problems,
     replication_source,
     replication_verification,
@@ -112,7 +113,7 @@ def test_what_is_in_the_way_is_one_sentence(found: dict[str, Info], breach: str)
 
 
 def verification(found: dict[str, Info], probes: dict[str, Info] | None = None) -> dict[str, Any]:
-    written = {"written": ["o=site"], "error": ""}
+    written = {"written": ["o=site"], "read": ["o=site"], "error": ""}
     probes = {"h1": written, "h2": written} if probes is None else probes
     return load_and_validate(server_verification(found, MEMBERS, "site", BASES, probes))
 
@@ -132,7 +133,7 @@ def test_all_show_one_certificate_or_are_named(found: dict[str, Info]) -> None:
     """Only where one was asked for: else each has its own."""
     pems = [ssl.DER_cert_to_PEM_cert(der) for der in (b"one", b"two")]
     found["h1"]["certificate"], found["h2"]["certificate"] = pems
-    written = {"written": ["o=site"], "error": ""}
+    written = {"written": ["o=site"], "read": ["o=site"], "error": ""}
     document = server_verification(found, MEMBERS, "site", BASES, {"h1": written, "h2": written}, pems[0])
     assert [(check["ok"], check["evidence"]) for check in document["checks"] if check["name"] == "certificate"] == [
         (True, "idp1 shows the certificate of all servers"),
@@ -144,7 +145,7 @@ REFUSED = {"written": [], "error": "idp1:4444 refuses to add x: Server is unwill
 FAULTS: dict[str, tuple[Callable[[Info], object], Info, str]] = {
     "no unit": (
         lambda info: info["units"].update({"opendj.service": "failed"}),
-        {"written": ["o=site"]},
+        {"written": ["o=site"], "read": ["o=site"]},
         "opendj.service on idp1 is failed",
     ),
     "no answer": (lambda info: info.update(answers=False, error="no connection"), {}, "no connection"),
@@ -152,16 +153,16 @@ FAULTS: dict[str, tuple[Callable[[Info], object], Info, str]] = {
     "not asked": (lambda info: info.clear(), {}, "idp1 could not be asked"),
     "no base DN": (
         lambda info: info["server"]["base_dns"].pop("dc=example,dc=org"),
-        {"written": ["o=site"]},
+        {"written": ["o=site"], "read": ["o=site"]},
         "idp1 has no base DN dc=example, dc=org",
     ),
     "taken and lost": (
-        lambda info: info["server"]["base_dns"]["o=Site"].update(probes={}),
-        {"written": ["o=site"]},
+        lambda info: None,
+        {"written": ["o=site"], "read": []},
         "o=site on idp1: an entry was taken and is not there",
     ),
     "not written": (
-        lambda info: info["server"]["base_dns"]["o=Site"].update(probes={}),
+        lambda info: None,
         {"written": [], "error": ""},
         "o=site on idp1: no entry was written, although it has some",
     ),
@@ -172,14 +173,14 @@ FAULTS: dict[str, tuple[Callable[[Info], object], Info, str]] = {
 def test_what_is_not_well_is_told(found: dict[str, Info], fault: str) -> None:
     change, probe, evidence = FAULTS[fault]
     change(found["h1"])
-    document = verification(found, {"h1": probe, "h2": {"written": ["o=site"]}})
+    document = verification(found, {"h1": probe, "h2": {"written": ["o=site"], "read": ["o=site"]}})
     assert not document["ok"]
     assert [check["evidence"] for check in document["checks"] if not check["ok"]] == [evidence]
 
 
 def test_a_server_that_takes_no_writes(found: dict[str, Info]) -> None:
     before = copy.deepcopy(found)
-    document = verification(found, {"h1": REFUSED, "h2": {"written": ["o=site"]}})
+    document = verification(found, {"h1": REFUSED, "h2": {"written": ["o=site"], "read": ["o=site"]}})
     assert [check["evidence"] for check in document["checks"] if not check["ok"]] == [
         f"{base} on idp1: idp1:4444 refuses to add x: Server is unwilling" for base in BASES
     ]
@@ -242,6 +243,33 @@ def test_ports_that_the_run_opens_or_that_nobody_serves_yet_are_no_obstacle(topo
     topology["h2"]["reach"] = {"idp1:4444": "timed out", "idp1:8989": "timed out"}
     assert replication_problems(topology, MEMBERS, ["o=site"], opens=True) == []
     assert len(replication_problems(topology, MEMBERS, ["o=site"])) == 2
+
+
+DUE: dict[str, tuple[Callable[[Info], object], bool]] = {
+    "nothing differs": (lambda info: None, False),
+    "does not replicate": (lambda info: base_of(info).update(replicated=False), True),
+    "other entries": (lambda info: base_of(info).update(generation_id="43"), True),
+    "does not know a peer": (lambda info: base_of(info).update(peers=PEERS[:1]), True),
+    "is not registered": (lambda info: info["server"]["servers"].pop(), True),
+    "does not answer": (lambda info: info.update(server={}), True),
+    "was not asked": (lambda info: info.clear(), True),
+}
+
+
+@pytest.mark.parametrize("state", DUE)
+def test_there_is_something_to_do_where_anything_differs(topology: dict[str, Info], state: str) -> None:
+    """On whichever of both it is."""
+    change, due = DUE[state]
+    for host in ("h1", "h2"):
+        changed = copy.deepcopy(topology)
+        change(changed[host])
+        assert replication_due(changed, MEMBERS, ["o=site"], "h1", 4444, 8989) is due, host
+
+
+def test_a_source_without_entries_is_left_to_the_step_that_refuses_it(topology: dict[str, Info]) -> None:
+    for info, generation in ((topology["h1"], "42"), (topology["h2"], "43")):
+        base_of(info).update(entries=0, generation_id=generation)
+    assert replication_due(topology, MEMBERS, ["o=site"], "h1", 4444, 8989)
 
 
 OBSTACLES: dict[str, tuple[Callable[[Info], object], str]] = {
