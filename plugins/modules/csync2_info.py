@@ -42,6 +42,22 @@ options:
     description: Path of this member's own certificate.
     type: path
     default: /etc/csync2_ssl_cert.pem
+  certificate_key_path:
+    description: Path of the private key of this member's own certificate.
+    type: path
+    default: /etc/csync2_ssl_key.pem
+  certificate_subject:
+    description: The subject that the certificate should have. If not given, the certificate is not judged.
+    type: str
+    default: ""
+  certificate_bits:
+    description: Bits that the certificate's key should have at least.
+    type: int
+    default: 3072
+  certificate_renew_days:
+    description: Days that the certificate should still be valid.
+    type: int
+    default: 0
   database_directory:
     description: Directory of the database.
     type: path
@@ -125,6 +141,11 @@ config:
   type: dict
   returned: always
   sample: {"csync2_groups": [{"name": "web", "hosts": ["n1", "n2"], "include": ["/srv/web"], "key": "/etc/csync2.key"}]}
+config_sha256:
+  description: SHA-256 of the configuration file as it is, empty where there is none or it could not be read.
+  type: str
+  returned: always
+  sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 config_error:
   description: Why the configuration could not be read.
   type: str
@@ -137,15 +158,20 @@ peers:
   returned: always
   sample: [n2]
 key:
-  description: Fingerprint of the key, and what is wrong with it.
+  description: Fingerprint of the key, mode of its file, and what is wrong with it.
   type: dict
   returned: always
-  sample: {"fingerprint": "9f86d081884c7d65", "error": ""}
+  sample: {"fingerprint": "9f86d081884c7d65", "mode": "0600", "error": ""}
 certificate:
   description: SHA-256 fingerprint of this member's own certificate, empty where there is none.
   type: str
   returned: always
   sample: 3f0b4c2d6a8e1f7092b5c4d3e6f7a8b90c1d2e3f405162738495a6b7c8d9e0f1
+certificate_due:
+  description: Why something has to be done about the certificate or its key, empty where nothing has.
+  type: str
+  returned: when O(certificate_subject) is given, and the binary and openssl are there
+  sample: ""
 files:
   description: Number of files that csync2 knows.
   type: int
@@ -228,6 +254,7 @@ units:
   sample: {"csync2.socket": "active"}
 """
 
+import hashlib
 import pathlib
 from dataclasses import asdict
 from typing import Any
@@ -240,6 +267,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.erro
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import state
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.certificate import Certificates
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import (
     PROBE_DIRECTORY,
     PROBE_GROUP,
@@ -258,7 +286,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     wanted = module.params
     binary = module.get_bin_path(wanted["binary"]) or ""
     missing = [one for one in (wanted["binary"], *wanted["commands"]) if not module.get_bin_path(one)]
-    config, error = read_config(wanted["config_path"])
+    config, error, digest = read_config(wanted["config_path"])
     path = state.database_path(wanted["name"], wanted["database_directory"])
     database = state.settled(path, wanted["settle"])
     peers = config.peers_of(wanted["name"]) if config else []
@@ -277,6 +305,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "sysconfdir": state.sysconfdir(binary) if binary else "",
         "version": csync2.version() if binary else "",
         "config": to_variables(config) if config else {},
+        "config_sha256": digest,
         "config_error": error,
         "peers": peers,
         "key": state.key_state(wanted["key_path"]),
@@ -295,6 +324,10 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "symbolic_links": host.symbolic_links(wanted["symbolic_links"]),
         "units": host.unit_states(wanted["units"], Runner()),
     }
+    if wanted["certificate_subject"] and binary and module.get_bin_path("openssl"):
+        pair = Certificates(wanted["certificate_key_path"], wanted["certificate_path"], Runner())
+        judged = (wanted["certificate_subject"], wanted["certificate_bits"], wanted["certificate_renew_days"])
+        found["certificate_due"] = pair.due(*judged)
     if wanted["reachability"]:
         limit = wanted["connect_seconds"]
         found["reachability"] = {peer: host.reach(peer, state.PORT, limit) for peer in peers}
@@ -303,16 +336,19 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     return found
 
 
-def read_config(path: str) -> tuple[Config | None, str]:
-    """Return the configuration, None where there is none, and what is wrong with it."""
+def read_config(path: str) -> tuple[Config | None, str, str]:
+    """Return the configuration, None where there is none, what is wrong with it, and the file's SHA-256."""
+    digest = ""
     try:
-        config = parse(pathlib.Path(path).read_bytes().decode(errors="surrogateescape"))
+        content = pathlib.Path(path).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        config = parse(content.decode(errors="surrogateescape"))
     except FileNotFoundError:
-        return None, ""
+        return None, "", digest
     except (ClusterkitError, OSError) as error:
-        return None, f"{path}: {error}"
+        return None, f"{path}: {error}", digest
     # The packaged file is all comments: csync2 is installed, and not configured
-    return (config, "") if config.groups else (None, "")
+    return config if config.groups else None, "", digest
 
 
 def unsent(config: Config | None, name: str, database: state.Database | None) -> list[dict[str, Any]]:
@@ -359,6 +395,10 @@ def main() -> None:
             "config_path": {"type": "path", "default": "/etc/csync2.cfg"},
             "key_path": {"type": "path", "default": "/etc/csync2.key", "no_log": False},
             "certificate_path": {"type": "path", "default": "/etc/csync2_ssl_cert.pem"},
+            "certificate_key_path": {"type": "path", "default": "/etc/csync2_ssl_key.pem", "no_log": False},
+            "certificate_subject": {"type": "str", "default": ""},
+            "certificate_bits": {"type": "int", "default": 3072},
+            "certificate_renew_days": {"type": "int", "default": 0},
             "database_directory": {"type": "path", "default": state.DATABASE_DIRECTORY},
             "reachability": {"type": "bool", "default": True},
             "connect_seconds": {"type": "float", "default": 3.0},

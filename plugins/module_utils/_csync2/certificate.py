@@ -96,6 +96,11 @@ class Certificates:
             write_atomically(str(self._key), pathlib.Path(key).read_bytes(), mode=KEY_MODE)
             write_atomically(str(self._certificate), pathlib.Path(certificate).read_bytes(), mode=CERTIFICATE_MODE)
 
+    def due(self, subject: str, bits: int, renew_days: int = 0) -> str:
+        """Return why something has to be done about the pair, empty when it fits and only those can read it who may."""
+        loose = ", ".join(map(str, self.wrong_modes()))
+        return self.inspect(subject, bits, renew_days).problem or (loose and f"wrong mode of {loose}")
+
     def wrong_modes(self) -> list[pathlib.Path]:
         """Return the files whose mode lets others in, or csync2 not."""
         wanted = ((self._key, KEY_MODE), (self._certificate, CERTIFICATE_MODE))

@@ -23,7 +23,10 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Iterator
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import read_if_exists
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import (
+    read_if_exists,
+    status_if_exists,
+)
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2 import key
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.config import Config, Matcher
 
@@ -155,12 +158,16 @@ def _encode(text: str) -> str:
 
 
 def key_state(path: str) -> dict[str, str]:
-    """Return the fingerprint of the key file `path`, and what is wrong with it; both empty where there is none."""
+    """Return the key file's fingerprint, mode (octal), and what is wrong with it; all empty where there is none."""
+    state = {"fingerprint": "", "mode": "", "error": ""}
     try:
-        content = read_if_exists(path)
-        return {"fingerprint": key.fingerprint(key.parse(content)) if content is not None else "", "error": ""}
+        status = status_if_exists(path)
+        if status:
+            state["mode"] = f"{stat.S_IMODE(status.st_mode):04o}"
+            state["fingerprint"] = key.fingerprint(key.parse(read_if_exists(path) or b""))
     except ClusterkitError as error:
-        return {"fingerprint": "", "error": str(error)}
+        state["error"] = str(error)
+    return state
 
 
 def certificate_fingerprint(path: str) -> str:

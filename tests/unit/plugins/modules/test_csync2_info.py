@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common import host
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Outcome, Runner
+from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.certificate import Certificates
 from ansible_collections.clusterkit.middleware.plugins.module_utils._csync2.key import fingerprint
 from ansible_collections.clusterkit.middleware.plugins.modules.csync2_info import main
 
@@ -95,8 +97,9 @@ def test_what_a_member_is_and_knows(run: Any, member: Path) -> None:
     assert [group["name"] for group in found["config"]["csync2_groups"]] == ["web", "mail", "others"]
     assert found["peers"] == ["n2", "n3-eth1"]
     assert found["reachability"] == {"n2": "", "n3-eth1": "n3-eth1: refused in 2 s"}
-    assert found["key"] == {"fingerprint": fingerprint(KEY), "error": ""}
+    assert found["key"] == {"fingerprint": fingerprint(KEY), "mode": "0644", "error": ""}
     assert found["certificate"] == ""
+    assert found["config_sha256"] == hashlib.sha256((member / "csync2.cfg").read_bytes()).hexdigest()
     assert found["dirty"] == [{"peer": "n2", "file": "/srv/\\xff ", "forced": True, "slave": False}]
     assert list(found["pins"]) == ["n2"]
     assert found["resolved"] == {"127.0.0.1": ["127.0.0.1"]}
@@ -126,14 +129,17 @@ def test_bare_host(run: Any, member: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("csync2.cfg", "key", "n1.db3"):
         (member / name).unlink()
     found = run(manifest=True)
-    assert {name: found[name] for name in ("failed", "installed", "version", "config", "config_error")} == {
+    assert {
+        name: found[name] for name in ("failed", "installed", "version", "config", "config_sha256", "config_error")
+    } == {
         "failed": False,
         "installed": False,
         "version": "",
         "config": {},
+        "config_sha256": "",
         "config_error": "",
     }
-    assert (found["key"], found["files"], found["dirty"]) == ({"fingerprint": "", "error": ""}, 0, [])
+    assert (found["key"], found["files"], found["dirty"]) == ({"fingerprint": "", "mode": "", "error": ""}, 0, [])
     assert (found["peers"], found["pins"], found["manifest"], found["reachability"]) == ([], {}, {}, {})
 
 
@@ -155,6 +161,7 @@ def test_configuration_that_csync2_would_refuse(run: Any, member: Path, content:
     found = run()
     assert (found["failed"], found["config"], found["peers"]) == (False, {}, [])
     assert error in found["config_error"]
+    assert found["config_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_configuration_that_is_no_text_or_no_file(run: Any, member: Path) -> None:
@@ -169,7 +176,28 @@ def test_configuration_that_is_no_text_or_no_file(run: Any, member: Path) -> Non
 def test_key_that_csync2_would_refuse(run: Any, member: Path) -> None:
     (member / "key").write_text("CANARY")
     found = run()
-    assert found["key"] == {"fingerprint": "", "error": "its first line has 6 characters: csync2 takes 32 at least"}
+    error = "its first line has 6 characters: csync2 takes 32 at least"
+    assert found["key"] == {"fingerprint": "", "mode": "0644", "error": error}
+
+
+def test_whether_the_certificate_has_to_be_made_anew(run: Any, member: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the module that makes it would find, so that a run need not ask it."""
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", f"{member / 'bin'}:/usr/bin:/bin")
+    (member / "bin" / "csync2").write_text("#!/bin/sh\necho csync2 2.0\n")
+    wanted = {
+        "certificate_subject": "CN=csync2",
+        "certificate_key_path": str(member / "tls-key"),
+        "reachability": False,
+    }
+    assert "certificate_due" not in run(reachability=False)
+    assert run(**wanted)["certificate_due"] == f"no key at {member / 'tls-key'}"
+    pair = Certificates(str(member / "tls-key"), str(member / "cert"), Runner())
+    pair.make("CN=csync2", 3072, 30)
+    assert run(**wanted)["certificate_due"] == ""
+    assert run(**wanted, certificate_renew_days=31)["certificate_due"].startswith("valid until ")
+    (member / "tls-key").chmod(0o644)
+    assert run(**wanted)["certificate_due"] == f"wrong mode of {member / 'tls-key'}"
 
 
 def test_what_is_no_database(run: Any, member: Path) -> None:

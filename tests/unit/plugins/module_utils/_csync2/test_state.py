@@ -172,12 +172,14 @@ def test_pins_are_forgotten_one_by_one(path: Path) -> None:
 
 def test_key_state(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    assert key_state(str(path)) == {"fingerprint": "", "error": ""}
+    assert key_state(str(path)) == {"fingerprint": "", "mode": "", "error": ""}
     path.write_text("k" * 64 + "\n")
-    assert key_state(str(path)) == {"fingerprint": fingerprint("k" * 64), "error": ""}
+    path.chmod(0o640)
+    assert key_state(str(path)) == {"fingerprint": fingerprint("k" * 64), "mode": "0640", "error": ""}
     path.write_text("CANARY")
     assert key_state(str(path)) == {
         "fingerprint": "",
+        "mode": "0640",
         "error": "its first line has 6 characters: csync2 takes 32 at least",
     }
     assert "is no regular file" in key_state(str(tmp_path))["error"]
