@@ -101,9 +101,7 @@ class Probe:
         return os.path.join(self._directory, f"{self._token}-{member}")
 
     def _write(self) -> dict[str, Any]:
-        with suppress(FileExistsError):  # another member was faster
-            os.mkdir(self._directory, 0o700)
-        descriptor = os.open(self._file(self._member), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = self._created(time.monotonic() + self._limit)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, MODE)
             file.write(_content(self._token, self._member))
@@ -111,6 +109,22 @@ class Probe:
             os.fsync(descriptor)
         found = os.stat(self._file(self._member))
         return {"owner": found.st_uid, "group": found.st_gid, "mode": f"{stat.S_IMODE(found.st_mode):04o}"}
+
+    def _created(self, end: float) -> int:
+        """Return a descriptor of this member's new file.
+
+        A network file system may go on showing the directory of the time before, which another member has removed,
+        until what it remembers of it is too old (sshfs: 20 s).
+        """
+        while True:
+            with suppress(FileExistsError):  # another member was faster
+                os.mkdir(self._directory, 0o700)
+            try:
+                return os.open(self._file(self._member), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            except FileNotFoundError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
 
     def _read(self, members: Sequence[str]) -> dict[str, Any]:
         end = time.monotonic() + self._limit

@@ -201,6 +201,28 @@ def test_locks_keep_others_out(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
+def test_a_directory_that_is_only_remembered_is_waited_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sshfs shows it for 20 s after another member has removed it: there to mkdir, and not there to open."""
+    monkeypatch.setattr(probe.Probe, "_require_mounted", lambda self: None)
+    monkeypatch.setattr(probe.Probe, "_ask", lambda _self, question: question())
+    make, stale = os.mkdir, [True] * 3
+
+    def remembering(path: str, mode: int) -> None:
+        if stale:
+            stale.pop()
+            raise FileExistsError(17, "File exists", path)
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", remembering)
+    share = Share("a", str(tmp_path), "x", "fuse.sshfs")
+    assert probe.Probe(share, "n1", "t", limit=30).write()["mode"] == "0640" and not stale
+    stale.extend([True] * 1000)
+    with pytest.raises(FileNotFoundError):
+        probe.Probe(Share("a", str(tmp_path / "none"), "x", "fuse.sshfs"), "n1", "t", limit=0.2).write()
+
+
 # --- together --------------------------------------------------------------------------------------------------------
 
 
