@@ -40,7 +40,7 @@ def test_one_of_two_storage_servers_is_missing(nodes: Nodes, verb: str) -> None:
         wait_for(
             lambda: nodes["n2"].run("systemctl", "is-active", "--quiet", "app.service").returncode == 0,
             "the service on the member that starts",
-            limit=150,
+            limit=400,
         )
         before = nodes["n1"].read("/srv/app-s/main/n1")
         wait_for(lambda: nodes["n1"].read("/srv/app-s/main/n1") != before, "the service that goes on", limit=60)
@@ -51,6 +51,9 @@ def test_one_of_two_storage_servers_is_missing(nodes: Nodes, verb: str) -> None:
     wait_for(
         lambda: nodes["s1"].run("gluster", "volume", "heal", "share", limit=60).returncode == 0, "the heal", limit=120
     )
+    # What others mount, from one server alone, is theirs to mount again
+    there = ("sh", "-c", "mountpoint -q /mnt/there || mount /mnt/there")
+    wait_for(lambda: nodes["n2"].run(*there, limit=120).returncode == 0, "the share of others", limit=120)
 
 
 def test_a_run_mends_all(scenario: Scenario) -> None:

@@ -104,6 +104,20 @@ def test_layout_is_decided(said: dict[str, Any], layout: str, names: list[str]) 
     assert one["by_property"] == (layout != "linked_folders")
 
 
+@pytest.mark.parametrize(
+    ("phase", "members", "refused"),
+    [("removed", 1, False), ("joined", 1, False), ("switched", 1, True), ("removing", 1, True), ("removed", 2, True)],
+)
+def test_the_last_member_alone_moves_its_data_on(phase: str, members: int, refused: bool) -> None:
+    """To its own disk again, say: while others share them, or originals are there to go back to, it is refused."""
+    moved = {**MOVED, "target": "/media/old", "phase": phase}
+    found = {"s1": info(data="/media/old", properties={KEY: "/media/old"}, migrations=[moved])}
+    options = {"host": "s1", "target": TARGET, "base": BASE, "role": "r"}
+    told = " ".join(FILTERS["appdata_problems"](found, MEMBERS[:members], uses(found), **options))
+    assert ("moving from one shared directory to another is not done here" in told) is refused
+    assert uses(found)["s1"]["entries"][0]["source"] == "/media/old"
+
+
 def test_layout_that_cannot_be_told_is_refused() -> None:
     found = {host: info(data=BASE, text="") for host in ("s1", "n1")}
     assert "s1 says nothing of its version, so that its layout cannot be told: name it in r_layout." in problems(found)
