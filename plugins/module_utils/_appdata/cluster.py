@@ -14,7 +14,7 @@ import os
 import re
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.phases import GONE, JOINED, REMOVED
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.phases import GONE
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.members import unasked
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.verification import Verification
 
@@ -121,7 +121,7 @@ def problems(
     """
     out = [unasked(member["host"]) for member in members if member["host"] not in found]
     for one, info in found.items():
-        out += _problems_of(one, info, uses[one], target, role, properties_path, alone=len(members) == 1)
+        out += _problems_of(one, info, uses[one], target, role, properties_path)
     out += _whose(found, members, uses, host, target, role, named)
     if host in outside and not uses.get(host, {}).get("shared"):
         out.append(f"The data of {host} are those to be shared, and this run leaves it out: run on it first.")
@@ -133,14 +133,7 @@ def problems(
 
 
 def _problems_of(
-    host: str,
-    info: Mapping[str, Any],
-    one: Mapping[str, Any],
-    target: str,
-    role: str,
-    properties_path: str,
-    *,
-    alone: bool,
+    host: str, info: Mapping[str, Any], one: Mapping[str, Any], target: str, role: str, properties_path: str
 ) -> list[str]:
     out = []
     if info["properties"] is None:
@@ -156,16 +149,11 @@ def _problems_of(
             f"empty or new directory in {role}_target."
         )
     for other in info["migrations"]:
-        if not other["in_use"] or _same(other["target"], target):
-            continue
-        # Whoever shares them with nobody any more moves what once was its own
-        if alone and other["phase"] in (REMOVED, JOINED):
-            continue
-        out.append(
-            f"{host} uses {other['target']}, and {role}_target is {target}: moving from one shared directory to "
-            "another is not done here. Roll back first, or put that directory into the variable; the last member of a "
-            "cluster moves them once its originals have been removed."
-        )
+        if other["in_use"] and not _same(other["target"], target):
+            out.append(
+                f"{host} uses {other['target']}, and {role}_target is {target}: moving from one shared directory to "
+                "another is not done here. Roll back first, or put that directory into the variable."
+            )
     return out
 
 

@@ -72,6 +72,11 @@ def journals(state_directory: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(state_directory), "*", "journal")))
 
 
+def inode(status: os.stat_result) -> int:
+    """Return the number of an inode as SQLite has numbers, with a sign: network file systems use all 64 bits."""
+    return status.st_ino - (1 << 64) if status.st_ino >> 63 else status.st_ino
+
+
 class Item(NamedTuple):
     """A file, directory or other thing as the source had it when it was last looked at; times in nanoseconds.
 
@@ -96,7 +101,7 @@ class Item(NamedTuple):
         """Tell whether a status is that of the item as it was."""
         now = (status.st_mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_ctime_ns)
         size = self.kind != FILE or self.size == status.st_size
-        return size and self.ino == status.st_ino and now == (self.mode, self.uid, self.gid, self.mtime, self.ctime)
+        return size and self.ino == inode(status) and now == (self.mode, self.uid, self.gid, self.mtime, self.ctime)
 
 
 _ITEM = "path, entry, kind, mode, uid, gid, size, mtime, ctime, ino, nlink, leader, state"

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Sequence
 
-from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.journal import PAGE, Journal
+from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.journal import PAGE, Journal, inode
 from ansible_collections.clusterkit.middleware.plugins.module_utils._appdata.tree import (
     ACLS,
     DIRECTORY,
@@ -213,7 +213,7 @@ class Scanner:
             status.st_size,
             status.st_mtime_ns,
             status.st_ctime_ns,
-            status.st_ino,
+            inode(status),
             status.st_nlink,
             f"{status.st_dev}:{status.st_ino}" if linked else None,
             status.st_blocks * 512,

@@ -104,18 +104,11 @@ def test_layout_is_decided(said: dict[str, Any], layout: str, names: list[str]) 
     assert one["by_property"] == (layout != "linked_folders")
 
 
-@pytest.mark.parametrize(
-    ("phase", "members", "refused"),
-    [("removed", 1, False), ("joined", 1, False), ("switched", 1, True), ("removing", 1, True), ("removed", 2, True)],
-)
-def test_the_last_member_alone_moves_its_data_on(phase: str, members: int, refused: bool) -> None:
-    """To its own disk again, say: while others share them, or originals are there to go back to, it is refused."""
-    moved = {**MOVED, "target": "/media/old", "phase": phase}
-    found = {"s1": info(data="/media/old", properties={KEY: "/media/old"}, migrations=[moved])}
-    options = {"host": "s1", "target": TARGET, "base": BASE, "role": "r"}
-    told = " ".join(FILTERS["appdata_problems"](found, MEMBERS[:members], uses(found), **options))
-    assert ("moving from one shared directory to another is not done here" in told) is refused
-    assert uses(found)["s1"]["entries"][0]["source"] == "/media/old"
+def test_from_one_shared_directory_to_another_is_refused() -> None:
+    """Whatever became of the originals: the former one holds what is the collection's own."""
+    moved = {**MOVED, "target": "/media/old", "phase": "removed"}
+    found = {host: info(data="/media/old", properties={KEY: "/media/old"}, migrations=[moved]) for host in ("s1", "n1")}
+    assert f"s1 uses /media/old, and r_target is {TARGET}: moving from one shared directory to" in problems(found)
 
 
 def test_layout_that_cannot_be_told_is_refused() -> None:
