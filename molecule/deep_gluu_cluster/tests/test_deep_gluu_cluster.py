@@ -11,27 +11,14 @@ from typing import Any
 import pytest
 
 from molecule.shared import secrets
+from molecule.shared.gluu import FIND, NAMES, PASSWORD, add_unit
 from molecule.shared.scenario import Node, Scenario, wait_for
 
 Nodes = dict[str, Node]
 INSTALLER = "/install/community-edition-setup"
 NOTES = "/var/lib/clusterkit/gluu_cluster"
-NAMES = ("httpd", "asimba", "asimbaIDP", "shibIDP")
 TRAVELLED = "canary-of-the-directory #!0^('\"%;&"
 SECONDS_TO_SET_UP = 600
-ADD = """
-import sys, ldap
-connection = ldap.initialize("ldap://localhost:1389")
-connection.simple_bind_s("cn=directory manager", sys.stdin.read())
-connection.add_s(f"ou={sys.argv[1]},o=gluu", [("objectClass", [b"organizationalUnit"]), ("ou", sys.argv[1].encode())])
-"""
-FIND = """
-import sys, ldap
-connection = ldap.initialize("ldap://localhost:1389")
-connection.simple_bind_s("cn=directory manager", sys.stdin.read())
-print(connection.search_s("o=gluu", ldap.SCOPE_SUBTREE, f"(|(ou={sys.argv[1]})(uid={sys.argv[1]}))", ["1.1"]))
-"""
-PASSWORD = "Canary #!0^(' \"%\\`;& Grüße"
 
 
 def started(node: Node) -> str:
@@ -92,7 +79,7 @@ def test_first_one_wins(nodes: Nodes) -> None:
 @pytest.mark.parametrize(("writer", "reader"), [("n1", "n2"), ("n2", "n1")])
 def test_changes_travel_both_ways(nodes: Nodes, writer: str, reader: str) -> None:
     """An entry and a file that are made on one are on the other."""
-    nodes[writer].out("python3", "-c", ADD, f"from-{writer}", stdin=PASSWORD)
+    add_unit(nodes[writer], f"from-{writer}")
     nodes[writer].write(f"/opt/idp/metadata/{writer}.xml", f"<from {writer}/>\n")
 
     def arrived() -> bool:
