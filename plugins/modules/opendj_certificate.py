@@ -89,7 +89,6 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.diff
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.module import finish
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj import pair
-from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import Installation
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     differences = DifferenceTracker()
     connector = pair.AdminConnector(wanted["path"], wanted["name"], runner)
     shown, has = "", False
-    if Installation(wanted["path"], runner).installed:
+    if connector.installed:
         shown, has = connector.shown(wanted["limit"]), connector.has(proved)
     elif not module.check_mode:
         raise ClusterkitError(f"there is no server in {wanted['path']}: set it up first")

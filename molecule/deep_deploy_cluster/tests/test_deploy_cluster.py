@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from molecule.shared.deploy import has_what_the_first_had
 from molecule.shared.scenario import Node, Scenario, wait_for
 
 Nodes = dict[str, Node]
@@ -45,15 +46,8 @@ class User:
 def test_what_the_first_server_had_is_there_for_all(nodes: Nodes, addresses: dict[str, str]) -> None:
     """Rows and files of before are read from both, as is what each has stored since."""
     for name in ("s1", "s2"):
-        rows = nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/rows")
-        assert "from before the cluster" in rows
-        assert "before.txt" in nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/files")
-        told = json.loads(nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/health"))
-        assert (told["ready"], told["appdata"]) == (True, "/media/share/appdata")
+        has_what_the_first_had(nodes[name])
         assert "multiserver=true" in str(nodes[name].read(PROPERTIES))
-
-
-FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
 
 
 def test_users_stay_with_a_server(addresses: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 
+from molecule.shared.deploy import fetch
 from molecule.shared.scenario import Node, Scenario
 
 UNIT = "deploy-server.service"
@@ -73,7 +74,4 @@ def test_to_one_server_and_back(scenario: Scenario, nodes: dict[str, Node], tmp_
     assert told.changed == set()
     assert property_of(nodes["s1"], "server.appdata.dir") == "/media/share/appdata"
     assert asked(address, "/rows") == (200, "s1")
-    assert "before.txt" in json.loads(nodes["s1"].out("python3", "-c", FETCH))["names"]
-
-
-FETCH = 'import urllib.request; print(urllib.request.urlopen("http://127.0.0.1:8080/files").read().decode())'
+    assert "before.txt" in json.loads(fetch(nodes["s1"], "/files"))["names"]

@@ -7,19 +7,18 @@ play, and none is repeated where an earlier run has come further.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
 import time
 
+from molecule.shared.deploy import has_what_the_first_had
 from molecule.shared.scenario import ROOT, Node, Scenario, kill_with_descendants
 
 MOMENTS = 20
 #: A run is killed after one of its next changes, and so many seconds later at most: in the middle of what comes next.
 NEXT, LATER = 4, 3.0
 SILENCE = 900.0
-FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
 
 
 def killed_after(scenario: Scenario, changes: int, later: float) -> str:
@@ -68,8 +67,4 @@ def test_killed_at_many_moments_it_ends_in_a_cluster(scenario: Scenario, nodes: 
     assert verification["ok"] and sorted(verification["members_seen"]) == ["s1", "s2"]
     assert scenario.play().check().changed == set()
     for name in ("s1", "s2"):
-        rows = nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/rows")
-        assert "from before the cluster" in rows
-        assert "before.txt" in nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/files")
-        told = json.loads(nodes[name].out("python3", "-c", FETCH, "http://127.0.0.1:8080/health"))
-        assert (told["ready"], told["appdata"]) == (True, "/media/share/appdata")
+        has_what_the_first_had(nodes[name])

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, clusterkit contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server shows of itself when it is asked for TLS."""
+"""Certificates and their keys: what a server shows of itself when it is asked for TLS, and what belongs together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ import socket
 import ssl
 from typing import Callable
 
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 
 
 def fingerprint(der: bytes) -> str:
     """Return the SHA-256 fingerprint of a certificate in hexadecimal digits."""
     return hashlib.sha256(der).hexdigest()
+
+
+def public_key(runner: Runner, path: str) -> str:
+    """Return the public key (PEM) of the private key in a file, empty where that has none or an encrypted one.
+
+    The file may be one of `Runner.secret_files`. Raises ClusterkitError where openssl is missing.
+    """
+    argv = ["openssl", "pkey", "-in", path, "-pubout", "-passin", "pass:"]
+    return runner.run(argv, limit=30, accept=None).stdout.strip()
 
 
 def shown_certificate(

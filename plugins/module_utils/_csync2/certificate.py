@@ -16,6 +16,7 @@ import re
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.command import Result, Runner
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.errors import ClusterkitError
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.files import write_atomically
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls import public_key
 
 KEY_MODE, CERTIFICATE_MODE = 0o600, 0o644
 #: How openssl shows a subject: attributes separated by commas, commas in values escaped, UTF-8.
@@ -60,11 +61,10 @@ class Certificates:
         return dataclasses.replace(pair, problem=self._problem(pair, shown, wanted, subject, bits))
 
     def _problem(self, pair: Pair, shown: Result, wanted: list[tuple[str, str]], subject: str, bits: int) -> str:
-        argv = ["openssl", "pkey", "-in", str(self._key), "-pubout", "-passin", "pass:"]
-        public = self._runner.run(argv, limit=30, accept=None).stdout
+        public = public_key(self._runner, str(self._key))
         if not public:
             return f"{self._key} is no private key"
-        if public.strip() not in shown.stdout:
+        if public not in shown.stdout:
             return "key and certificate are not a pair"
         if _attributes(pair.subject) != wanted:
             return f"subject {pair.subject or 'empty'} instead of {subject}"

@@ -117,6 +117,11 @@ class Installation:
         return (self._path / MADE).exists()
 
     @property
+    def name(self) -> str:
+        """The server's name, where it is noted since its certificate does not tell it; else empty."""
+        return (read_if_exists(str(self._path / NAME)) or b"").decode("utf-8", "replace").strip()
+
+    @property
     def _config(self) -> pathlib.Path:
         return self._path / "config" / "config.ldif"
 
@@ -142,7 +147,7 @@ class Installation:
         certificate = trusted_certificates(str(self._path / "config" / "admin-truststore"), ADMIN_ALIAS)
         found["certificate"] = certificate
         # Before the first start there is no certificate, after it not that file
-        found["hostname"] = self._name or (name_of(to_der(certificate)) if certificate else self._word("hostname"))
+        found["hostname"] = self.name or (name_of(to_der(certificate)) if certificate else self._word("hostname"))
         found["owner"] = self._config.owner()
         return found
 
@@ -276,10 +281,6 @@ class Installation:
             raise ClusterkitError(f"{setup.ldif}: {count} entries cannot be imported, the first since: {reason}")
         if not self._config.exists():
             raise ClusterkitError(f"set-up ended without an error, and without {self._config}")
-
-    @property
-    def _name(self) -> str:
-        return (read_if_exists(str(self._path / NAME)) or b"").decode("utf-8", "replace").strip()
 
     def _word(self, name: str) -> str:
         return (read_if_exists(str(self._path / "config" / name)) or b"").decode("utf-8", "replace").strip()

@@ -25,7 +25,7 @@ from ansible_collections.clusterkit.middleware.plugins.module_utils._common.file
 )
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.locks import exclusive
 from ansible_collections.clusterkit.middleware.plugins.module_utils._common.service import RESTART, Systemd
-from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls import fingerprint
+from ansible_collections.clusterkit.middleware.plugins.module_utils._common.tls import fingerprint, public_key
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.directory import Address, shown_certificate
 from ansible_collections.clusterkit.middleware.plugins.module_utils._opendj.installation import (
     ADMIN_ALIAS,
@@ -68,17 +68,17 @@ def examine(runner: Runner, certificate: str, key: str, names: list[str]) -> Pai
     to_der(certificate)
     argv = ["openssl", "x509", "-noout", "-pubkey", "-enddate", "-checkend", "0"]
     shown = runner.run(argv, limit=30, stdin=certificate, accept=None)
-    public = re.search(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----\n", shown.stdout, re.S)
+    public = re.search(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", shown.stdout, re.S)
     if not public:
         raise ClusterkitError("certificate is none that openssl can read")
     if shown.rc:
         until = next((line for line in shown.stdout.splitlines() if line.startswith("notAfter=")), "notAfter=")
         raise ClusterkitError(f"the certificate has expired: it was valid until {until.partition('=')[2]}")
     with runner.secret_files(key) as (path,):
-        own = runner.run(["openssl", "pkey", "-in", path, "-pubout", "-passin", "pass:"], limit=30, accept=None).stdout
-    if not own.strip():
+        own = public_key(runner, path)
+    if not own:
         raise ClusterkitError("key is no private key as PEM, or is encrypted (it is not shown here)")
-    if own.strip() != public.group().strip():
+    if own != public.group():
         raise ClusterkitError("key and certificate are not a pair: the certificate is of another key")
     missing = [name for name in names if not _is_for(runner, certificate, name)]
     if missing:
@@ -117,6 +117,11 @@ class AdminConnector:
     def _truststore(self) -> pathlib.Path:
         return self._path / "config" / "admin-truststore"
 
+    @property
+    def installed(self) -> bool:
+        """Whether there is a server."""
+        return self._installation.installed
+
     def shown(self, limit: float) -> str:
         """Return the fingerprint of the certificate that the server shows now, empty where nothing listens.
 
@@ -135,17 +140,11 @@ class AdminConnector:
 
     def has(self, pair: Pair) -> bool:
         """Tell whether all three files are of this pair, and of nothing else."""
-        word = read_if_exists(str(self._installation_name))
         return (
-            word is not None
-            and word.decode().strip() == self._name
+            self._installation.name == self._name
             and self.trusted() == {ADMIN_ALIAS: to_der(pair.certificate)}
             and self._keystore_has(pair)
         )
-
-    @property
-    def _installation_name(self) -> pathlib.Path:
-        return self._path / NAME
 
     def _keystore_has(self, pair: Pair) -> bool:
         if read_if_exists(str(self._keystore)) is None or read_if_exists(str(self._pin)) is None:
@@ -155,8 +154,9 @@ class AdminConnector:
         held = self._runner.run(argv, limit=30, accept=None)
         if held.rc or "-----BEGIN CERTIFICATE-----" not in held.stdout:
             return False
-        public = self._runner.run(["openssl", "pkey", "-pubout"], limit=30, stdin=held.stdout, accept=None).stdout
-        return public.strip() == pair.public_key.strip() and to_der(held.stdout) == to_der(pair.certificate)
+        with self._runner.secret_files(held.stdout) as (opened,):
+            public = public_key(self._runner, opened)
+        return public == pair.public_key and to_der(held.stdout) == to_der(pair.certificate)
 
     def give(self, pair: Pair, unit: str, limit: float) -> None:
         """Write the pair and let the server show it, by a restart of `unit` where it runs, within `limit` seconds.
@@ -169,7 +169,7 @@ class AdminConnector:
             wanted = {ADMIN_ALIAS: to_der(pair.certificate)}
             former = {} if shown in ("", pair.fingerprint) else self._former(shown)
             # The certificate tells all servers' names from now on, and this one's no longer
-            self._write(self._installation_name, f"{self._name}\n".encode(), mode=0o644)
+            self._write(self._path / NAME, f"{self._name}\n".encode(), mode=0o644)
             if read_if_exists(str(self._pin)) is None:
                 self._write(self._pin, secrets.token_hex(_PIN_BYTES).encode())
             pin = (read_if_exists(str(self._pin)) or b"").decode().strip()
